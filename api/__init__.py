@@ -1,0 +1,1 @@
+"""REST, command line and page."""

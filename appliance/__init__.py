@@ -1,0 +1,1 @@
+"""The daemon: disciplines the card, bounds its error, serves PTP and SPTP."""

@@ -1,0 +1,1 @@
+"""PTP and SPTP on the wire."""

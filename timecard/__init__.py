@@ -1,0 +1,1 @@
+"""Hardware of the Time Card: PCIe registers, GNSS receivers, oscillators. Usable alone."""

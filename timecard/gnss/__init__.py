@@ -1,0 +1,1 @@
+"""GNSS receivers behind the card's UART: framing, drivers, sawtooth pairing."""

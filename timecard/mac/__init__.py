@@ -1,0 +1,1 @@
+"""Oscillator modules ("MAC": miniature atomic clock; never an Ethernet address here)."""
