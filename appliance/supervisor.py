@@ -8,6 +8,7 @@ programs run as two units and this module is not used.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import os
 import signal
@@ -20,11 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from appliance.config import Config
+from appliance.ipc import CoreClient, CoreError
+from appliance.run_options import RunOptions
+from appliance.state_directory import prepare
+
 STOP_S: Final = 1.2
 """What a process gets between SIGTERM and SIGKILL: all of it has to end within two seconds of Ctrl-C."""
 RESTART_S: Final = (0.2, 1.0, 3.0)
 STABLE_S: Final = 30.0
 """A process that ran this long starts with fresh patience."""
+START_S: Final = 30.0
+POLL_S: Final = 0.05
+FALLBACK_PORTS: Final = (10319, 10320)
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -146,19 +155,16 @@ class Supervisor:
                 child.process.wait()
 
 
-def udp_ports_refused(ports: tuple[int, int]) -> str | None:
-    """Why the PTP ports cannot be bound: ``"permission"``, ``"in use"`` or None."""
+def may_bind(ports: tuple[int, int]) -> bool:
+    """Whether we have the right to bind the PTP ports; being in use is another matter."""
     for port in ports:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind(("0.0.0.0", port))
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EPERM):
-                    return "permission"
-                if error.errno == errno.EADDRINUSE:
-                    return "in use"
-                raise
-    return None
+                    return False
+    return True
 
 
 def socket_listens(path: Path) -> bool:
@@ -170,3 +176,147 @@ def socket_listens(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def run(options: RunOptions) -> int:
+    """The command; the exit status."""
+    config = options.load()
+    if options.fast:
+        # numpy and the emulator are not needed to start three processes
+        from appliance import simulate
+
+        return simulate.run(options, config)
+    supervisor = Supervisor(_say)
+    supervisor.install_signals()
+    try:
+        options, config = _choose_ports(options, config)
+        return _run(supervisor, options, config)
+    except (StartError, CoreError, OSError) as error:
+        _say(str(error))
+        return 1
+    finally:
+        supervisor.stop()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"time-appliance: {text}\n")
+    sys.stdout.flush()
+
+
+def _choose_ports(options: RunOptions, config: Config) -> tuple[RunOptions, Config]:
+    """Without the right to the PTP ports a run that did not ask for them uses others, and says so.
+
+    Ports that were asked for are never replaced: core then says what is missing.
+    """
+    asked = options.overrides.ports is not None or "ports" in config.ptp.model_fields_set
+    if asked or not config.ptp.enable or may_bind(config.ptp.ports):
+        return options, config
+    _say(
+        f"no right to bind UDP {config.ptp.ports[0]} and {config.ptp.ports[1]}: serving on"
+        f" {FALLBACK_PORTS[0]} and {FALLBACK_PORTS[1]} (root or CAP_NET_BIND_SERVICE gives the standard ones)"
+    )
+    overrides = dataclasses.replace(options.overrides, ports=FALLBACK_PORTS)
+    options = dataclasses.replace(options, overrides=overrides)
+    return options, options.load()
+
+
+def _run(supervisor: Supervisor, options: RunOptions, config: Config) -> int:
+    prepare(config.paths.runtime)
+    prepare(config.paths.state)
+    core = CoreClient(config.paths.core_socket)
+    if _core_answers(core):
+        raise StartError(
+            f"an appliance already runs here (core answers at {config.paths.core_socket}); stop it, or give"
+            " another --runtime-dir and other ports"
+        )
+    essential: frozenset[str] = frozenset()
+    if options.virtual:
+        card = config.card.vfio_user or config.paths.runtime / "virtual-card.sock"
+        overrides = dataclasses.replace(options.overrides, vfio_user=card)
+        options = dataclasses.replace(options, overrides=overrides)
+        command = program("timecard.cli", "emulate", "--vfio-user", str(card), *_emulator_arguments(options))
+        supervisor.start(
+            Child("virtual card", command),
+            lambda: socket_listens(card.with_name(card.name + ".ctl")),
+            timeout_s=START_S,
+        )
+        essential = frozenset({"virtual card"})
+    arguments = options.arguments()
+    supervisor.start(
+        Child("core", program("api.main", "core", *arguments)), lambda: _core_answers(core), timeout_s=START_S
+    )
+    if config.api.enable and not supervisor.stopping:
+        supervisor.start(
+            Child("api", program("api.main", "api", *arguments)),
+            lambda: socket_listens(config.paths.api_socket),
+            timeout_s=START_S,
+        )
+    if not supervisor.stopping:
+        _say(_serving_line(config))
+    return _watch(supervisor, core, essential, options.duration_s)
+
+
+def _serving_line(config: Config) -> str:
+    parts = []
+    if config.ptp.enable:
+        parts.append(f"PTP and SPTP on UDP {config.ptp.ports[0]}/{config.ptp.ports[1]}")
+    if config.api.enable:
+        parts.append(f"REST on http://{config.api.host}:{config.api.port}/api/v1/health")
+    return "serving: " + ", ".join(parts or ["nothing (ptp and api are switched off)"]) + "; Ctrl-C ends it"
+
+
+def _watch(
+    supervisor: Supervisor, core: CoreClient, essential: frozenset[str], duration_s: float | None
+) -> int:
+    """Tell every change of state until the end."""
+    started_s = time.monotonic()
+    shown: tuple[str, int | None] | None = None
+    next_look_s = 0.0
+    while not supervisor.stopping:
+        elapsed_s = time.monotonic() - started_s
+        if duration_s is not None and elapsed_s >= duration_s:
+            return 0
+        dead = supervisor.watch_once(essential=essential)
+        if dead is not None:
+            _say(f"the {dead} ended; nothing can be served without it")
+            return 1
+        if elapsed_s >= next_look_s:
+            next_look_s = elapsed_s + 0.5
+            try:
+                report = core.report()
+            except CoreError:
+                time.sleep(POLL_S)
+                continue
+            now = (report.clock.state.value, report.announced.clock_class)
+            if now != shown:
+                shown = now
+                bound = report.bounds.card_ns
+                _say(
+                    f"{elapsed_s:7.1f} s  {now[0]}, clockClass {now[1]},"
+                    f" bound {'unknown' if bound is None else f'{bound:.0f} ns'}: "
+                    + ("; ".join(report.clock.reasons) or "-")
+                )
+        time.sleep(POLL_S)
+    return 0
+
+
+def _core_answers(core: CoreClient) -> bool:
+    try:
+        core.report()
+    except CoreError:
+        return False
+    return True
+
+
+def _emulator_arguments(options: RunOptions) -> list[str]:
+    """The run's options as arguments of ``timecard emulate``."""
+    pairs = (
+        ("--gnss-phase", options.gnss_phase),
+        ("--oscillator", options.oscillator),
+        ("--mac", "none" if options.oscillator else None),
+        ("--gnss-capture", options.gnss_capture),
+        ("--faults", options.faults),
+        ("--seed", options.seed),
+        ("--start", "cold" if options.overrides.cold else None),
+    )
+    return [text for name, value in pairs if value is not None for text in (name, str(value))]

@@ -107,6 +107,8 @@ class GnssFix:
     """The receiver has leap data of its own."""
     time_accuracy_ns: float | None
     satellites_used: int | None
+    time_confirmed: bool | None = None
+    """Date and time confirmed from an independent source; None when the receiver does not tell."""
     read_mono_ns: int
 
 

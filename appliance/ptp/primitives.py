@@ -119,6 +119,10 @@ class PortIdentity:
     clock: bytes
     port: int
 
+    def __post_init__(self) -> None:
+        if len(self.clock) != 8:
+            raise ValueError(f"a clockIdentity has 8 bytes, not {len(self.clock)}")
+
     def __str__(self) -> str:
         digits = self.clock.hex()
         return f"{digits[:6]}.{digits[6:10]}.{digits[10:]}-{self.port}"
@@ -148,6 +152,10 @@ class Timestamp:
     def wire(self) -> tuple[int, int, int]:
         """Values for the struct codes ``HII``."""
         return self.seconds >> 32, self.seconds & 0xFFFF_FFFF, self.nanoseconds
+
+
+ZERO: Final = Timestamp()
+"""What a two-step clock puts where it knows no time yet."""
 
 
 def timestamp_from_wire(seconds_high: int, seconds_low: int, nanoseconds: int) -> Timestamp:

@@ -1,6 +1,6 @@
 """TLVs: framing (IEEE 1588-2019, 14.1) and the types that appear in unicast PTP, SPTP and management.
 
-A TLV keeps every bit it arrived with, reserved ones included, so that what was decoded encodes to the same bytes.
+A TLV keeps every bit it arrived with, reserved ones included: what was decoded encodes to the same bytes.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class TlvType(IntEnum):
 class CancelFlag(IntFlag):
     """Low nibble of a CANCEL (16.1.4.3)."""
 
+    NONE = 0x0
     MAINTAIN_REQUEST = 0x1
     MAINTAIN_GRANT = 0x2
 
@@ -131,7 +132,7 @@ class GrantUnicast:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cancel:
     message_type: int
-    flags: CancelFlag = CancelFlag(0)
+    flags: CancelFlag = CancelFlag.NONE
     reserved: int = 0
 
     NAME: ClassVar[str]

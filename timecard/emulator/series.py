@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def read_phase_ns(path: Path) -> NDArray[np.float64]:
 
 
 def read_frequency_ppb(path: Path) -> NDArray[np.float64]:
-    """Read a 1 s frequency series, in Hz of a 10 MHz output or fractional (the first point tells); returns ppb."""
+    """Read a 1 s frequency series in Hz of 10 MHz or fractional (the first point tells); returns ppb."""
     values = read_numbers(path, 1.1 * NOMINAL_HZ, "a frequency")
     hertz = abs(float(values[0])) > 1.0
     fractional = values / NOMINAL_HZ - 1.0 if hertz else values
@@ -81,7 +81,7 @@ class Playback:
 
     def __init__(self, values: NDArray[np.float64], start_s: int, *, repeat: bool) -> None:
         """The first value belongs to ``start_s``."""
-        self._values: list[float] = values.tolist()
+        self._values = values
         self._start_s = start_s
         self._repeat = repeat
 
@@ -94,8 +94,8 @@ class Playback:
         """The value of a second; None outside a series that does not repeat."""
         index = second - self._start_s
         if self._repeat:
-            return self._values[index % len(self._values)]
-        return self._values[index] if 0 <= index < len(self._values) else None
+            return float(self._values[index % len(self._values)])
+        return float(self._values[index]) if 0 <= index < len(self._values) else None
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             raw.seek(0)
             if packed:
                 with gzip.open(raw) as unpacked:
-                    yield unpacked
+                    yield cast(IO[bytes], unpacked)
             else:
                 yield raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -1,7 +1,7 @@
 """Where true time comes from: the host's clock plus a script, or virtual time that moves when told.
 
-*True TAI* is what a perfect clock would show. It is deliberately not the host's clock: with a scripted offset and
-rate, a server that ignores the card and serves the host's time is visibly wrong.
+*True TAI* is what a perfect clock would show. It is deliberately not the host's clock: with a scripted offset
+and rate, a server that ignores the card and serves the host's time is visibly wrong.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Final, NamedTuple, Protocol
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
 
 SLEW_PPM: Final = 500.0
-"""A running world takes a new offset at this rate, so that its time never jumps (the kernel's own slew limit)."""
+"""A running world takes a new offset at this rate, so that its time never jumps."""
 MAX_SLEWED_NS: Final = 100_000_000
 """Larger offset changes would slew for minutes; they belong to the start of an emulator."""
 MAX_RATE_PPB: Final = 500_000.0
 _STEP_NS: Final = 1_000_000
 _FOLLOWED_PPM: Final = 1000
 _GOOD_BRACKET_NS: Final = 2_000
+_HOPELESS_NS: Final = 1 << 62
 
 
 class WorldSample(NamedTuple):
-    """True TAI and the host's raw monotonic clock at one instant; half the read bracket bounds the mismatch."""
+    """True TAI and the host's raw monotonic clock at one instant, to within ``half_width_ns``."""
 
     true_tai_ns: int
     mono_raw_ns: int
@@ -67,26 +68,25 @@ class WorldTime(Protocol):
 
 def _host_clocks() -> tuple[int, int, int]:
     """CLOCK_REALTIME, CLOCK_MONOTONIC_RAW in the middle of reading it, and half the width of that reading."""
-    best: tuple[int, int, int] | None = None
+    best = (0, 0, _HOPELESS_NS)
     for _ in range(4):
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
         real = time.clock_gettime_ns(time.CLOCK_REALTIME)
         after = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
         half = (after - before + 1) // 2
-        if best is None or half < best[2]:
+        if half < best[2]:
             best = (real, (before + after) // 2, half)
         if half <= _GOOD_BRACKET_NS:
             break
-    assert best is not None  # noqa: S101 - the loop ran at least once
     return best
 
 
 class HostWorldTime:
     """True TAI = CLOCK_REALTIME as TAI + offset + rate times the time since the start.
 
-    Slow corrections of the host's clock are followed. A step of the host's clock is not a step of true time: it
-    goes into the offset. A new offset is reached by slewing and a new rate counts from now on, so that true time
-    is continuous and always moves forward.
+    Slow corrections of the host's clock are followed. A step of the host's clock is not a step of true time:
+    it goes into the offset. A new offset is reached by slewing and a new rate counts from now on, so that
+    true time is continuous and always moves forward.
     """
 
     def __init__(
@@ -145,8 +145,8 @@ class HostWorldTime:
         change = offset_ns - self._offset_ns
         if abs(change) > MAX_SLEWED_NS:
             raise ValueError(
-                f"offset_ns={offset_ns}: {change:+.0f} ns from the present offset, a running world slews at most "
-                f"{MAX_SLEWED_NS} ns; start the emulator with this offset instead"
+                f"offset_ns={offset_ns}: {change:+.0f} ns from the present offset, a running world slews at "
+                f"most {MAX_SLEWED_NS} ns; start the emulator with this offset instead"
             )
         self._slew_left_ns = change
         return abs(change) / (SLEW_PPM * 1e3)
@@ -161,7 +161,8 @@ class HostWorldTime:
 class VirtualTime:
     """True time that moves only in ``sleep_s``: a ``WorldTime`` and a ``Timebase`` for a single thread.
 
-    ``mono_ns`` starts at ``mono_start_ns`` and counts what was slept; true TAI runs ``rate_ppb`` faster than it.
+    ``mono_ns`` starts at ``mono_start_ns`` and counts what was slept; true TAI runs ``rate_ppb`` faster than
+    it.
     """
 
     def __init__(
@@ -209,10 +210,11 @@ class VirtualTime:
             due_mono = self._mono_ns + round((due_true - self._true_ns) / (1.0 + self._rate_ppb * 1e-9))
             if due_mono > end_mono:
                 break
+            instant = max(due_true, self._true_ns)
             self._move(max(due_mono, self._mono_ns))
-            late = max(0, due_true - self._true_ns)
-            self._true_ns += late
-            self._carry_ns -= late
+            # Whole ns of both clocks do not match: make true time exact here and settle the rest later.
+            self._carry_ns += self._true_ns - instant
+            self._true_ns = instant
             heapq.heappop(self._due)[2]()
         self._move(end_mono)
 

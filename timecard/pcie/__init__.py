@@ -1,1 +1,1 @@
-"""Access to the card over PCIe: register buses, the register map and the drivers of its blocks."""
+"""Access to the card over PCIe: register table, buses, drivers of the FPGA's blocks."""

@@ -1,0 +1,366 @@
+"""What core publishes about itself over ``core.sock``: everything a client may show, with an expiry.
+
+The rule for what is not known: a field is ``null`` *with a reason*, never absent and never a stand-in number.
+Every model carries ``why_null``, a map from the name of each null field to the reason (``port.eth0`` for an
+entry of a map). Validation refuses a null without a reason and a reason without a null, so the promise holds
+wherever such a model exists.
+
+Instants are integers of nanoseconds; in JSON they are strings of digits, because JSON numbers lose digits
+beyond 2**53. ``_mono_ns`` is CLOCK_MONOTONIC_RAW of the host, ``_tai_ns`` the card's clock.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from appliance.snapshot import ClockState
+from timecard.timescale import NS_PER_S
+
+REPORT_VERSION: Final = 1
+"""Core and api of different versions must not misread one another: a different number is refused."""
+
+
+def _int_from_digits(value: object) -> object:
+    if (
+        isinstance(value, str)
+        and len(value) <= 24
+        and value.removeprefix("-").isdecimal()
+        and value.isascii()
+    ):
+        return int(value)
+    return value
+
+
+InstantNs = Annotated[
+    int,
+    BeforeValidator(_int_from_digits),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^-?[0-9]+$",
+            "description": "Integer of nanoseconds as a string: a JSON number would lose digits.",
+            "examples": ["1795310242000000000"],
+        }
+    ),
+]
+"""An instant in ns: ``int`` in Python, a string of digits in JSON."""
+
+
+class Reported(BaseModel):
+    """A published record. Null fields are explained in ``why_null``."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+    why_null: dict[str, str] = Field(default_factory=dict)
+    """For every field that is null: why. Keys are field names, ``name.key`` for entries of a map."""
+
+    @model_validator(mode="after")
+    def _nulls_have_reasons(self) -> Self:
+        nulls = set()
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None:
+                nulls.add(name)
+            elif isinstance(value, dict):
+                nulls.update(f"{name}.{key}" for key, item in value.items() if item is None)
+        unexplained, unfounded = nulls - self.why_null.keys(), self.why_null.keys() - nulls
+        if unexplained:
+            raise ValueError(f"null without a reason: {', '.join(sorted(unexplained))}")
+        if unfounded:
+            raise ValueError(f"reason for what is not null: {', '.join(sorted(unfounded))}")
+        return self
+
+    @classmethod
+    def partial(cls, reason: str, /, **values: Any) -> Self:
+        """A record from what is known: missing or None fields become null with ``reason``.
+
+        A reason of its own for a field is given in ``why_null``. Raises ``pydantic.ValidationError`` for a
+        field that must not be null.
+        """
+        why = dict(values.pop("why_null", {}))
+        for name, info in cls.model_fields.items():
+            if name == "why_null":
+                continue
+            if name not in values and info.is_required():
+                values[name] = None
+            value = values.get(name)
+            if name in values and value is None:
+                why.setdefault(name, reason)
+            elif isinstance(value, dict):
+                for key, item in value.items():
+                    if item is None:
+                        why.setdefault(f"{name}.{key}", reason)
+        return cls(why_null=why, **values)
+
+
+class Bounds(Reported):
+    """Bounds of |clock - TAI| at three reference planes, in ns."""
+
+    card_ns: float | None
+    """The card's clock and its SMA outputs."""
+    host_ns: float | None
+    """The host's system clock, read through the clock map."""
+    port: dict[str, float | None]
+    """The PTP event plane of each interface, timestamping error included."""
+
+
+class ClockReport(Reported):
+    """The disciplined clock."""
+
+    state: ClockState
+    since_mono_ns: InstantNs
+    """When this state was entered."""
+    reasons: tuple[str, ...]
+    """Why the state is what it is, most important first."""
+    alarms: tuple[str, ...]
+    epoch: int
+    """Counts the steps of the served clock."""
+    offset_ns: float | None
+    """Estimated clock minus TAI."""
+    offset_sigma_ns: float | None
+    last_sample_ns: float | None
+    """Last accepted phase sample, sawtooth and delays removed."""
+    frequency_ppb: float
+    """Steering in force; positive makes the clock faster."""
+    oscillator_ppb: float | None
+    """Estimated frequency error of the oscillator without steering."""
+    oscillator_sigma_ppb: float | None
+    bias_ns: float
+    """The part of the bound that no averaging removes."""
+    p: float
+    """Probability of the bound."""
+    drift_ppb: float
+    """Growth of the bounds until they expire, in ns per second."""
+    topology: str
+    """Who closes the loop: B, C or D."""
+    tai_minus_utc_s: int | None
+    leap_change_s: int
+    """Announced leap second: +1, -1 or 0."""
+    counters: dict[str, int]
+
+
+class LimitForecast(Reported):
+    """When the bound passes a limit, were the reference lost now (or since it was lost)."""
+
+    limit_ns: float
+    p: float
+    kind: str
+    """``at``: probability at that time; ``up_to``: of never having passed it until then."""
+    seconds: float | None
+    """From the report's instant; 0 when already passed."""
+    crosses_at_tai_ns: InstantNs | None
+
+
+class HoldoverReport(Reported):
+    """Readiness for holdover, and the forecast of it."""
+
+    ready: bool
+    not_ready_reasons: tuple[str, ...]
+    entered_mono_ns: InstantNs | None
+    """When the present holdover began."""
+    budget_ns: float
+    """Holdover ends when the card's bound passes this."""
+    limits: tuple[LimitForecast, ...]
+    temperature_assumption: str | None
+    """What the forecast takes the temperature to do."""
+    excluded_events: tuple[str, ...]
+    """What the forecast does not cover."""
+
+
+class Announced(Reported):
+    """What PTP announces (IEEE 1588-2019, 7.6.2 and 8.2.4)."""
+
+    clock_class: int | None
+    clock_accuracy: int | None
+    """Enumeration value: 0x21 (33) is 100 ns."""
+    offset_scaled_log_variance: int | None
+    priority1: int | None
+    priority2: int | None
+    time_source: int | None
+    time_traceable: bool | None
+    frequency_traceable: bool | None
+    current_utc_offset_s: int | None
+    current_utc_offset_valid: bool | None
+    leap59: bool | None
+    leap61: bool | None
+
+
+class GnssReport(Reported):
+    """The receiver."""
+
+    model: str | None
+    firmware: str | None
+    protocol: str | None
+    fix: str | None
+    """none, dead-reckoning, fix-2d, fix-3d, gnss-dr, time-only."""
+    fix_ok: bool | None
+    time_valid: bool | None
+    time_accuracy_ns: float | None
+    pulse_locked: bool | None
+    """The receiver says that its pulse follows GNSS."""
+    satellites_used: int | None
+    satellites_seen: int | None
+    satellites_by_system: dict[str, int] | None
+    median_cno_dbhz: float | None
+    antenna: str | None
+    """init, unknown, ok, short, open."""
+    antenna_powered: bool | None
+    jamming: str | None
+    """unknown, ok, warning, critical."""
+    jamming_indicator: int | None
+    spoofing: str | None
+    """unknown, none, indicated, multiple."""
+    tai_minus_utc_s: int | None
+    leap_change_s: int | None
+    seconds_to_leap: int | None
+    leap_source: str | None
+    survey_active: bool | None
+    survey_valid: bool | None
+    survey_s: int | None
+    position_sigma_m: float | None
+    last_message_age_s: float | None
+    faults: tuple[str, ...]
+    """Why the receiver or its pulse does not work; empty when it works."""
+    counters: dict[str, int]
+
+
+class OscillatorReport(Reported):
+    """The oscillator module that drives the card."""
+
+    family: str | None
+    model: str | None
+    serial: str | None
+    firmware: str | None
+    locked: bool | None
+    """The atomic resonance (or the oven) has settled."""
+    lock_progress_percent: int | None
+    steering_ppb: float | None
+    """Digital steering in force; positive makes it faster."""
+    phase_ns: float | None
+    """The part's own phase meter, as clock offset."""
+    pps_detected: bool | None
+    temperature_c: float | None
+    alarms: tuple[str, ...] | None
+    age_s: float | None
+    """Age of this telemetry."""
+    faults: tuple[str, ...]
+    """Why the module does not answer; empty when it does."""
+
+
+class PtpReport(Reported):
+    """The PTP and SPTP server."""
+
+    enabled: bool
+    profile: str | None
+    domain: int | None
+    grandmaster_identity: str | None
+    """clockIdentity, 16 hexadecimal digits."""
+    ports: tuple[int, ...] | None
+    """UDP ports of event and of general messages."""
+    addresses: tuple[str, ...]
+    interfaces: tuple[str, ...]
+    timestamping: dict[str, str]
+    """Per interface: hardware or software."""
+    contracts: int | None
+    """Unicast grants in force."""
+    counters: dict[str, int]
+
+
+class CardReport(Reported):
+    """The card and how it is reached."""
+
+    id: str | None
+    """Identity as in ``/dev/timecard/<id>``."""
+    access_path: str | None
+    """vfio-user socket, PCI address or device file."""
+    image_version: str | None
+    """FPGA image."""
+    core_version: str | None
+    """FPGA clock core."""
+    clock_source: str | None
+    """What the FPGA clock follows (REGS, PPS, ...)."""
+    pps_selector: str | None
+    """Which PPS the selector has chosen: SMA, MAC or GNSS."""
+    sma: dict[str, str] | None
+    """Routing of each connector."""
+    faults: tuple[str, ...]
+    """Why the card does not answer; empty when it does."""
+
+
+class ClockMapReport(Reported):
+    """How card time is carried to another clock of the host."""
+
+    method: str | None
+    """ptm, bracket, pps."""
+    half_width_ns: float | None
+    """A bias: averaging does not remove it."""
+    error_ns: float | None
+    """Bound on the translation error."""
+    rate_ppb: float | None
+    """Card clock against the mapped clock."""
+    age_s: float | None
+    """Age of the newest comparison."""
+
+
+class ProcessReport(Reported):
+    """The core process."""
+
+    pid: int
+    version: str
+    started_mono_ns: InstantNs
+
+
+class CoreReport(Reported):
+    """Everything core says, as of one instant, until another."""
+
+    report_version: int = REPORT_VERSION
+    as_of_mono_ns: InstantNs
+    valid_until_mono_ns: InstantNs
+    """After this the report says nothing: core is stopped or stalled."""
+    as_of_tai_ns: InstantNs | None
+    """The card's clock at ``as_of_mono_ns``."""
+    clock: ClockReport
+    bounds: Bounds
+    """With probability ``clock.p``."""
+    bounds_wide: Bounds
+    """With k = 5 plus biases: what the announced accuracy is taken from."""
+    announced: Announced
+    holdover: HoldoverReport
+    gnss: GnssReport
+    oscillator: OscillatorReport
+    ptp: PtpReport
+    card: CardReport
+    clock_maps: dict[str, ClockMapReport]
+    """``host``, and one per interface whose clock is mapped."""
+    process: ProcessReport
+
+    def expired(self, mono_ns: int) -> bool:
+        """The report says nothing any more at ``mono_ns``."""
+        return mono_ns > self.valid_until_mono_ns
+
+    def tai_at(self, mono_ns: int) -> int | None:
+        """TAI of a monotonic instant near ``as_of``; None while the card's clock is not known."""
+        return None if self.as_of_tai_ns is None else self.as_of_tai_ns + mono_ns - self.as_of_mono_ns
+
+    def card_bound_at_ns(self, mono_ns: int) -> float | None:
+        """The card's bound grown to ``mono_ns``; None when nothing is claimed or the report has expired."""
+        if self.bounds.card_ns is None or self.expired(mono_ns):
+            return None
+        return self.bounds.card_ns + self.clock.drift_ppb * max(0, mono_ns - self.as_of_mono_ns) / NS_PER_S

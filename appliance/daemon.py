@@ -1,0 +1,196 @@
+"""``core``: holds the card, keeps time, answers packets.
+
+One thread, the main one, runs the discipline and is the only writer of the card's clock and of the clock
+page. Source threads only read; native threads answer packets from the page; the IPC thread hands out the
+newest report. A device's failure is a value on the queue; anything else ends the process, and whoever started
+it starts it again with the runtime record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from appliance import runtime_record
+from appliance.assembly import Assembly, assemble
+from appliance.clock_map import ClockMap
+from appliance.config import Config
+from appliance.core_report import CoreReport
+from appliance.events import Command, CommandKind, Event
+from appliance.ipc import CommandRefusedError, CoreServer, SocketError
+from appliance.ptp.server import PtpServer, PtpServerError
+from appliance.publisher import Publisher
+from appliance.runtime_record import RuntimeRecord
+from appliance.sources import SourceThread
+from appliance.state_directory import prepare
+from timecard.card import open_card
+from timecard.errors import TimeCardError
+from timecard.timebase import HostTimebase
+from timecard.timescale import NS_PER_S
+
+log = logging.getLogger(__name__)
+
+MAP_PERIOD_NS: Final = NS_PER_S // 10
+TICK_PERIOD_NS: Final = NS_PER_S
+QUEUE_SIZE: Final = 1024
+
+
+class Core:
+    """The process's parts and its main loop."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._timebase = HostTimebase()
+        self._events: queue.Queue[Event] = queue.Queue(QUEUE_SIZE)
+        self._stopping = threading.Event()
+        self._crash: BaseException | None = None
+        self._clock_map = ClockMap()
+        self._report: CoreReport | None = None
+        self._threads: list[SourceThread] = []
+
+    # CoreHandler, called on the IPC thread
+
+    def report(self) -> CoreReport | None:
+        """The newest report."""
+        return self._report
+
+    def command(self, kind: CommandKind) -> str:
+        """Queue an operator's command."""
+        try:
+            self._events.put_nowait(Command(kind=kind, mono_ns=self._timebase.mono_ns()))
+        except queue.Full:
+            raise CommandRefusedError("core is overloaded: its queue is full; try again") from None
+        return f"{kind.value} is carried out within a second"
+
+    # main thread
+
+    def run(self) -> int:
+        """Open, serve until told to stop, close."""
+        config = self._config
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        for directory in (config.paths.runtime, config.paths.state):
+            prepare(directory)
+        with open_card(config.card, self._timebase) as card:
+            resume = self._find_record(card.id, card.clock.now_tai_ns()) if config.timescale.resume else None
+            assembly = assemble(
+                card,
+                config,
+                self._timebase,
+                resume=resume.discipline if resume else None,
+                on_step=self._clock_map.reset,
+            )
+            publisher = Publisher(config, assembly, self._timebase)
+            ptp = PtpServer(config.ptp, publisher.clock_identity) if config.ptp.enable else None
+            ipc = CoreServer(config.paths.core_socket, self, group=config.paths.group)
+            ipc.start()
+            try:
+                if ptp is not None:
+                    ptp.start()
+                self._start_sources(assembly)
+                self._loop(assembly, publisher, ptp)
+            finally:
+                for thread in self._threads:
+                    thread.stop()
+                ipc.close()
+                if ptp is not None:
+                    ptp.stop()
+        if self._crash is not None:
+            raise self._crash
+        return 0
+
+    def _find_record(self, card_id: str, card_tai_ns: int) -> RuntimeRecord | None:
+        record, reason = runtime_record.load(
+            self._config.paths.runtime,
+            card_id=card_id,
+            boot_id=runtime_record.current_boot_id(),
+            mono_raw_ns=self._timebase.mono_ns(),
+            card_tai_ns=card_tai_ns,
+        )
+        log.info("runtime record: %s", reason)
+        return record
+
+    def _start_sources(self, assembly: Assembly) -> None:
+        source = assembly.oscillator_source
+        for runner in assembly.runners:
+            wake = source.wake if source is not None and runner is source.runner else None
+            thread = SourceThread(runner, self._events, self._crashed, wake)
+            self._threads.append(thread)
+            thread.start()
+
+    def _crashed(self, error: BaseException) -> None:
+        self._crash = error
+        self._stopping.set()
+
+    def _loop(self, assembly: Assembly, publisher: Publisher, ptp: PtpServer | None) -> None:
+        now_ns = self._timebase.mono_ns()
+        next_map_ns = next_tick_ns = now_ns
+        while not self._stopping.is_set():
+            wait_s = (min(next_map_ns, next_tick_ns) - self._timebase.mono_ns()) / NS_PER_S
+            with contextlib.suppress(queue.Empty):
+                assembly.engine.take(self._events.get(timeout=max(0.001, wait_s)))
+            now_ns = self._timebase.mono_ns()
+            if now_ns >= next_map_ns:
+                self._sample_map(assembly, ptp)
+                next_map_ns = max(next_map_ns + MAP_PERIOD_NS, now_ns)
+            if now_ns >= next_tick_ns:
+                assembly.engine.tick()
+                self._report = publisher.publish(self._clock_map.state, ptp)
+                self._save_record(assembly)
+                next_tick_ns = max(next_tick_ns + TICK_PERIOD_NS, now_ns)
+
+    def _sample_map(self, assembly: Assembly, ptp: PtpServer | None) -> None:
+        try:
+            state = self._clock_map.add(assembly.card.clock.cross_timestamp())
+        except TimeCardError:
+            return  # the tick reads the same clock and reports it; meanwhile the map expires by itself
+        if ptp is not None:
+            ptp.page.publish_map(
+                raw_anchor_ns=state.anchor_raw_ns,
+                tai_anchor_ns=state.anchor_tai_ns,
+                rate_ppb=state.rate_ppb,
+                valid_until_raw_ns=state.valid_until_raw_ns,
+                error_ns=round(state.error_ns),
+            )
+
+    def _save_record(self, assembly: Assembly) -> None:
+        state = self._clock_map.state
+        discipline = assembly.engine.discipline.runtime_record(self._timebase.mono_ns())
+        if state is None or not discipline:
+            return
+        now_ns = self._timebase.mono_ns()
+        runtime_record.save(
+            self._config.paths.runtime,
+            RuntimeRecord(
+                card_id=assembly.card.id,
+                boot_id=runtime_record.current_boot_id(),
+                mono_raw_ns=now_ns,
+                card_tai_ns=state.tai_ns(now_ns),
+                discipline=discipline,
+            ),
+        )
+
+
+def main(config: Config) -> int:
+    """Run core; the exit status. Everything a user can cure is one line on standard error."""
+    logging.basicConfig(
+        level=os.environ.get("TIME_APPLIANCE_LOG", "WARNING").upper(),
+        format="core %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        return Core(config).run()
+    except (TimeCardError, SocketError, PtpServerError, OSError) as error:
+        sys.stderr.write(f"core: {error}\n")
+        return 1
+
+
+def record_path(config: Config) -> Path:
+    """Where the runtime record is."""
+    return config.paths.runtime / runtime_record.NAME

@@ -1,0 +1,266 @@
+"""The estimator: a Kalman filter over the clock's phase, its oscillator's habits and the errors of GNSS.
+
+One ``advance`` per second with the phase that steering really added, one ``update`` per pulse. Values in,
+values out: no clock, no decisions about trust beyond the gate.
+
+The covariance update is the Joseph form, ``(I-KH) P (I-KH)' + K R K'``, evaluated as rank-one products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from appliance.models import GnssModel, OscillatorModel
+from appliance.transition import (
+    DRIFT,
+    FREQUENCY,
+    GNSS_FIRST,
+    NS_PER_UNIT_S,
+    OSCILLATOR_STATES,
+    PHASE,
+    TEMPCO,
+    WARMUP,
+    Array,
+    measurement_row,
+    prior_covariance,
+    state_size,
+    transition,
+)
+
+GATE_SIGMA: Final = 6.0
+MAX_ADVANCE_S: Final = 30 * 86_400.0
+"""A longer gap carries no knowledge worth keeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Innovation:
+    """One comparison of a sample with its prediction."""
+
+    residual_ns: float
+    variance_ns2: float
+    accepted: bool
+
+    @property
+    def normalised_squared(self) -> float:
+        """NIS: averages 1 for a filter whose numbers are right."""
+        return self.residual_ns * self.residual_ns / self.variance_ns2
+
+
+@dataclass(frozen=True, slots=True)
+class FilterState:
+    """A copy of mean and covariance."""
+
+    mean: Array
+    covariance: Array
+
+
+class Estimator:
+    """Phase and frequency of a steered clock from pulses with coloured noise."""
+
+    def __init__(
+        self,
+        oscillator: OscillatorModel,
+        gnss: GnssModel,
+        *,
+        phase_ns: float,
+        phase_sigma_ns: float,
+        frequency_ppb: float = 0.0,
+        frequency_sigma_ppb: float | None = None,
+        cold: bool = False,
+    ) -> None:
+        self.oscillator, self.gnss = oscillator, gnss
+        n = state_size(gnss)
+        sigma_ppb = oscillator.initial_ppb if frequency_sigma_ppb is None else frequency_sigma_ppb
+        self._s = np.zeros(n)
+        self._s[PHASE] = phase_ns
+        self._s[FREQUENCY] = frequency_ppb / NS_PER_UNIT_S
+        self._p = prior_covariance(
+            oscillator, gnss, phase_ns=phase_sigma_ns, frequency_ppb=sigma_ppb, cold=cold
+        )
+        self._h = measurement_row(gnss)
+        self._white_ns2 = gnss.white_ns**2
+        self._sawtooth_ns2 = gnss.sawtooth_pp_ns**2 / 12.0
+        f, q = transition(oscillator, gnss, 1.0)
+        self._f, self._ft, self._q = f, np.ascontiguousarray(f.T), q
+        # Mean frequency over the coming second: the short rungs decay within it.
+        self._mean_row = f[PHASE, :OSCILLATOR_STATES].copy()
+        self._mean_row[PHASE] = 0.0
+        self._a, self._b, self._m = np.empty((n, n)), np.empty((n, n)), np.empty(n)
+
+    # ------------------------------------------------------------------ what is known
+
+    @property
+    def phase_ns(self) -> float:
+        """Estimated clock minus TAI."""
+        return float(self._s[PHASE])
+
+    @property
+    def phase_sigma_ns(self) -> float:
+        """Its standard deviation."""
+        return math.sqrt(max(float(self._p[PHASE, PHASE]), 0.0))
+
+    def oscillator_ppb(self, temperature_degc: float = 0.0) -> float:
+        """Expected frequency of the free-running oscillator over the coming second."""
+        row = self._mean_row
+        row[TEMPCO] = NS_PER_UNIT_S * temperature_degc
+        return float(row @ self._s[:OSCILLATOR_STATES])
+
+    @property
+    def oscillator_sigma_ppb(self) -> float:
+        """Standard deviation of the oscillator's frequency, without white noise of one second."""
+        rows = self._p[FREQUENCY:OSCILLATOR_STATES, FREQUENCY:OSCILLATOR_STATES]
+        pick = _FREQUENCY_PICK
+        return NS_PER_UNIT_S * math.sqrt(max(float(pick @ rows @ pick), 0.0))
+
+    @property
+    def covariance(self) -> Array:
+        """The covariance itself, for predictions; not to be written to."""
+        return self._p
+
+    def predicted_pulse_ns(self) -> float:
+        """What a perfect pulse would show now, GNSS errors as estimated included."""
+        return float(self._h @ self._s)
+
+    # ------------------------------------------------------------------ what happens
+
+    def advance(self, seconds: float, steered_ns: float, temperature_degc: float = 0.0) -> None:
+        """Let ``seconds`` pass, in which steering added ``steered_ns``.
+
+        One second is the cheap case. ``temperature_degc`` is the mean of the oscillator's temperature above
+        the reference over the interval.
+        """
+        if seconds < 0:
+            raise ValueError(f"estimator: cannot go back {-seconds} s")
+        if seconds == 0:
+            self._s[PHASE] += steered_ns
+            return
+        if seconds == 1.0:
+            f, ft, q = self._f, self._ft, self._q
+        else:
+            f, q = transition(self.oscillator, self.gnss, min(seconds, MAX_ADVANCE_S))
+            ft = f.T
+        f[PHASE, TEMPCO] = ft[TEMPCO, PHASE] = NS_PER_UNIT_S * seconds * temperature_degc
+        np.dot(f, self._s, out=self._m)
+        self._s, self._m = self._m, self._s
+        self._s[PHASE] += steered_ns
+        np.dot(f, self._p, out=self._a)
+        np.dot(self._a, ft, out=self._p)
+        self._p += q
+
+    def sample_variance_ns2(self, *, sawtooth_removed: bool, resolution_ns: float) -> float:
+        """R of one sample: receiver's white noise, its sawtooth unless removed, and the stamp's steps."""
+        sawtooth = 0.0 if sawtooth_removed else self._sawtooth_ns2
+        return self._white_ns2 + sawtooth + resolution_ns * resolution_ns / 12.0
+
+    def update(self, sample_ns: float, variance_ns2: float, gate_sigma: float = GATE_SIGMA) -> Innovation:
+        """Take one pulse: clock minus reference, delays and sawtooth removed. Rejected means missing."""
+        h, p = self._h, self._p
+        ph = p @ h
+        s = float(h @ ph) + variance_ns2
+        residual = sample_ns - float(h @ self._s)
+        if residual * residual > gate_sigma * gate_sigma * s:
+            return Innovation(residual, s, False)
+        gain = ph / s
+        self._s += gain * residual
+        a, b = self._a, self._b
+        np.multiply.outer(gain, ph, out=a)
+        np.subtract(p, a, out=a)  # (I - K H) P
+        ah = a @ h
+        np.multiply.outer(ah, gain, out=b)
+        a -= b  # ... (I - K H)'
+        np.multiply.outer(gain, gain * variance_ns2, out=b)
+        a += b
+        np.add(a, a.T, out=p)
+        p *= 0.5
+        return Innovation(residual, s, True)
+
+    def step(self, delta_ns: float) -> None:
+        """The clock was stepped by a known amount."""
+        self._s[PHASE] += delta_ns
+
+    # ------------------------------------------------------------------ surgery, by the one who decides
+
+    def open_frequency(self, sigma_ppb: float, phase_sigma_ns: float = 0.0) -> None:
+        """The oscillator may have jumped: forget that much of what was known."""
+        self._p[FREQUENCY, FREQUENCY] += (sigma_ppb / NS_PER_UNIT_S) ** 2
+        self._p[PHASE, PHASE] += phase_sigma_ns**2
+
+    def open_warmup(self) -> None:
+        """The part has just reached lock: it is not yet at its final temperature."""
+        self._p[WARMUP, WARMUP] += (self.oscillator.warmup_ppb / NS_PER_UNIT_S) ** 2
+
+    def replace_phase(self, phase_ns: float, samples: int) -> None:
+        """Put a phase measured over ``samples`` pulses into x only; frequency and drift stay as they are.
+
+        GNSS errors of before say nothing about those of now: they start afresh, and the slow ones are the
+        same, with the opposite sign, in the new phase and in the error states.
+        """
+        s, p, gnss = self._s, self._p, self.gnss
+        fresh = prior_covariance(self.oscillator, gnss, phase_ns=0.0, frequency_ppb=0.0, cold=False)
+        s[PHASE] = phase_ns
+        s[GNSS_FIRST:] = 0.0
+        for index in (PHASE, *range(GNSS_FIRST, len(s))):
+            p[index, :] = 0.0
+            p[:, index] = 0.0
+            p[index, index] = fresh[index, index]
+        white_ns2 = self.sample_variance_ns2(sawtooth_removed=False, resolution_ns=5.0) / samples
+        shared_ns2 = 0.0
+        for index in range(GNSS_FIRST, len(s) - 1):
+            tau_s = gnss.gauss_markov[index - GNSS_FIRST][1] if index < len(s) - 2 else math.inf
+            if tau_s >= samples:
+                p[PHASE, index] = p[index, PHASE] = -fresh[index, index]
+                shared_ns2 += fresh[index, index]
+            else:
+                white_ns2 += fresh[index, index] * min(1.0, 2.0 * tau_s / samples)
+        p[PHASE, PHASE] = shared_ns2 + white_ns2
+
+    # ------------------------------------------------------------------ copies
+
+    def save(self) -> FilterState:
+        """A copy to roll back to."""
+        return FilterState(self._s.copy(), self._p.copy())
+
+    def restore(self, state: FilterState) -> None:
+        """Go back to a copy."""
+        self._s[:] = state.mean
+        self._p[:] = state.covariance
+
+    def to_record(self) -> dict[str, Any]:
+        """Mean and covariance as plain lists, for the runtime record."""
+        return {
+            "oscillator": self.oscillator.name,
+            "gnss": self.gnss.name,
+            "mean": self._s.tolist(),
+            "covariance": self._p.tolist(),
+        }
+
+    @classmethod
+    def from_record(
+        cls, record: Mapping[str, Any], oscillator: OscillatorModel, gnss: GnssModel
+    ) -> Estimator:
+        """Rebuild from ``to_record``; ValueError says which field does not fit."""
+        for field, want in (("oscillator", oscillator.name), ("gnss", gnss.name)):
+            if record.get(field) != want:
+                raise ValueError(f"estimator record: {field} is {record.get(field)!r}, configured is {want!r}")
+        made = cls(oscillator, gnss, phase_ns=0.0, phase_sigma_ns=0.0)
+        for field, target in (("mean", made._s), ("covariance", made._p)):
+            try:
+                values = np.asarray(record.get(field), dtype=np.float64)
+            except (TypeError, ValueError):
+                raise ValueError(f"estimator record: {field} is not a list of numbers") from None
+            if values.shape != target.shape:
+                raise ValueError(f"estimator record: {field} has shape {values.shape}, wants {target.shape}")
+            if not np.isfinite(values).all():
+                raise ValueError(f"estimator record: {field} holds a value that is not finite")
+            target[...] = values
+        if not np.allclose(made._p, made._p.T, rtol=1e-6, atol=1e-9) or (np.diag(made._p) < 0.0).any():
+            raise ValueError("estimator record: covariance is not symmetric with a non-negative diagonal")
+        return made
+
+
+_FREQUENCY_PICK: Final = np.array([0.0 if i in (DRIFT, TEMPCO) else 1.0 for i in range(1, OSCILLATOR_STATES)])

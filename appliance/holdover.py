@@ -1,0 +1,162 @@
+"""Bounds: what may be claimed now, how fast it grows, and when a limit will be passed.
+
+``bound = biases + |phase| + k * sigma``: constant calibration uncertainties add by root-sum-square among
+themselves, then biases add linearly, random parts in quadrature inside sigma. The phase that is still to be
+slewed out counts in full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from appliance.models import GnssModel, OscillatorModel
+from appliance.snapshot import VOID_AFTER_S, HoldoverLimit
+from appliance.transition import DAY_S, Array, PhaseGrowth
+
+WIDE_K: Final = 5.0
+"""Announced accuracy uses five sigma plus biases."""
+UNCALIBRATED_NS: Final = 50.0
+"""An antenna chain that nobody measured may be wrong by this."""
+NEAR_S: Final = 40
+"""Seconds ahead for which the variance is kept second by second."""
+_HORIZON_S: Final = 90 * DAY_S
+
+
+def k_of(p: float) -> float:
+    """Two-sided normal quantile: 3.29 for 99.9 %."""
+    if not 0.0 < p < 1.0:
+        raise ValueError(f"probability {p} is not between 0 and 1")
+    return NormalDist().inv_cdf((1.0 + p) / 2.0)
+
+
+def total_bias_ns(
+    gnss: GnssModel, *, delay_uncertainty_ns: float, calibrated: bool, resolution_ns: float
+) -> float:
+    """What no averaging removes: antenna chain, slow GNSS error, half a step of the timestamper."""
+    chain_ns = delay_uncertainty_ns if calibrated else max(delay_uncertainty_ns, UNCALIBRATED_NS)
+    return chain_ns + gnss.slow_bias_ns + resolution_ns / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A bound now and its growth until the snapshot is void."""
+
+    bound_ns: float
+    bound_wide_ns: float
+    sigma_ns: float
+    drift_ppb: float
+
+
+class BoundForecast:
+    """Bounds ahead of a filter's covariance, without touching the filter."""
+
+    def __init__(self, oscillator: OscillatorModel, p: float) -> None:
+        self.p = p
+        self._k = k_of(p)
+        # Not exceeded *up to* T: a random walk that ends outside with probability q has been outside with at
+        # most 2q, hence the quantile of half the miss probability.
+        self._k_up_to = k_of((1.0 + p) / 2.0)
+        self._near = PhaseGrowth(oscillator, np.arange(NEAR_S + 1, dtype=np.float64))
+        self._far = PhaseGrowth(oscillator, np.geomspace(1.0, _HORIZON_S, 120))
+
+    def claim(
+        self,
+        covariance: Array,
+        *,
+        elapsed_s: float,
+        phase_ns: float,
+        rate_ppb: float,
+        bias_ns: float,
+        scale: float = 1.0,
+        temperature_degc: float = 0.0,
+    ) -> Claim:
+        """The bound ``elapsed_s`` after the covariance's time, rounded up to a whole second.
+
+        ``phase_ns`` is the predicted phase now and ``rate_ppb`` how it moves; ``scale`` widens sigma where
+        the innovations are larger than the model says.
+        """
+        first = min(max(0, math.ceil(elapsed_s)), NEAR_S - VOID_AFTER_S - 1)
+        sigma = scale * np.sqrt(self._near.variance_ns2(covariance, temperature_degc)[first:])
+        base_ns = bias_ns + abs(phase_ns)
+        # Sigma may rise steeply at first and flatten (white FM): the steepest chord covers every moment.
+        ahead = np.arange(1, VOID_AFTER_S + 2)
+        rise = float(np.max((sigma[ahead] - sigma[0]) / ahead)) * WIDE_K
+        moved_ns = abs(phase_ns + rate_ppb * VOID_AFTER_S) - abs(phase_ns)
+        now_ns = float(sigma[0])
+        return Claim(
+            bound_ns=base_ns + self._k * now_ns,
+            bound_wide_ns=base_ns + WIDE_K * now_ns,
+            sigma_ns=now_ns,
+            drift_ppb=max(0.0, rise) + max(0.0, moved_ns / VOID_AFTER_S),
+        )
+
+    def limits(
+        self,
+        covariance: Array,
+        *,
+        phase_ns: float,
+        bias_ns: float,
+        limits_ns: Sequence[float],
+        scale: float = 1.0,
+        temperature_degc: float = 0.0,
+    ) -> tuple[HoldoverLimit, ...]:
+        """When the bound passes each limit without a reference, for both kinds of probability."""
+        variance = self._far.variance_ns2(covariance, temperature_degc)
+        sigma = scale * np.sqrt(np.maximum.accumulate(variance))
+        now_ns = scale * math.sqrt(max(float(covariance[0, 0]), 0.0))
+        base_ns = bias_ns + abs(phase_ns)
+        return tuple(
+            HoldoverLimit(
+                limit_ns=limit_ns,
+                p=self.p,
+                kind=kind,
+                seconds=self._crossing_s(sigma, now_ns, (limit_ns - base_ns) / k),
+            )
+            for limit_ns in limits_ns
+            for kind, k in (("at", self._k), ("up_to", self._k_up_to))
+        )
+
+    def _crossing_s(self, sigma: Array, now_ns: float, allowed_ns: float) -> float:
+        """First time at which sigma passes ``allowed_ns``; between grid points it is close to a power of time."""
+        if now_ns >= allowed_ns:
+            return 0.0
+        after = int(np.searchsorted(sigma, allowed_ns))
+        horizons = self._far.horizons_s
+        if after == 0:
+            return float(horizons[0])
+        if after == len(sigma):
+            return math.inf
+        low, high = math.log(sigma[after - 1]), math.log(sigma[after])
+        share = (math.log(allowed_ns) - low) / (high - low) if high > low else 0.0
+        return float(horizons[after - 1] * (horizons[after] / horizons[after - 1]) ** share)
+
+
+def not_ready_reasons(
+    oscillator: OscillatorModel,
+    *,
+    locked: bool,
+    locked_for_s: float,
+    learn_s: float,
+    frequency_sigma_ppb: float | None,
+    oscillator_locked: bool | None,
+) -> tuple[str, ...]:
+    """Why a loss of the reference now would be carried worse than this oscillator can; empty when ready."""
+    reasons: list[str] = []
+    if not locked:
+        reasons.append("not locked")
+    elif locked_for_s < learn_s:
+        reasons.append(f"locked for {locked_for_s:.0f} s of the {learn_s:.0f} s needed to learn the oscillator")
+    wanted_ppb = 1.5 * oscillator.settled_ppb
+    if frequency_sigma_ppb is None:
+        reasons.append("frequency of the oscillator not known")
+    elif frequency_sigma_ppb > wanted_ppb:
+        reasons.append(f"frequency known to {frequency_sigma_ppb:.2g} ppb, wants {wanted_ppb:.2g} ppb")
+    if oscillator_locked is False:
+        reasons.append("oscillator module not locked")
+    return tuple(reasons)

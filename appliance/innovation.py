@@ -1,0 +1,187 @@
+"""What the innovations tell: are the model's numbers right, and when samples are rejected, who moved?"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import numpy as np
+
+WINDOW: Final = 15
+REJECTED_OF_WINDOW: Final = 10
+RAMP_FROM_S: Final = 30.0
+"""A ramp is one that began at zero at most this long before its first rejected sample."""
+SHORT_N: Final = 32
+LONG_N: Final = 1000
+SCALE_FROM_NIS: Final = 1.0 + 2.6 * math.sqrt(2.0 / LONG_N)
+"""Below this a mean of ``LONG_N`` white innovations says nothing against the model (99 %)."""
+MAX_SCALE: Final = 5.0
+
+
+class Verdict(Enum):
+    """Who moved."""
+
+    UNDECIDED = "undecided"
+    CLOCK = "clock"
+    REFERENCE = "reference"
+
+
+@dataclass(slots=True)
+class _Rejected:
+    at_s: float
+    residual_ns: float
+
+
+class RejectionWatch:
+    """Rejected samples in a row must end in a decision: a gate that rejects for ever is as wrong as none.
+
+    Without a second reference only the shape decides. A ramp from zero that is no steeper than the oscillator
+    may jump is the clock's own. A step, or a steeper ramp, is the reference's: this clock cannot do that.
+    """
+
+    def __init__(self, jump_ppb: float, runaway_ppb: float) -> None:
+        self._jump_ppb = jump_ppb
+        self._runaway_ppb = runaway_ppb
+        self._outcomes: deque[bool] = deque(maxlen=WINDOW)
+        self._rejected: deque[_Rejected] = deque(maxlen=WINDOW)
+        self._accepted_at_s: float | None = None
+        self._first_s: float | None = None
+        self._own_fault_possible = False
+        self.allowance = 1.0
+        """Factor on what the oscillator may do by itself: large while it is not known yet."""
+        self.suspect_ns = 0.0
+        """How far off the clock may be if the rejected samples are right and it is the clock that moved."""
+
+    @property
+    def rejecting(self) -> bool:
+        """The newest sample was rejected."""
+        return bool(self._outcomes) and not self._outcomes[-1]
+
+    @property
+    def first_rejected_s(self) -> float | None:
+        """When the present run of rejections began."""
+        return self._first_s
+
+    def accepted(self, at_s: float) -> None:
+        """A sample passed the gate."""
+        self._outcomes.append(True)
+        self._accepted_at_s = at_s
+        self.suspect_ns = 0.0
+        if sum(self._outcomes) >= 3:
+            self._first_s = None
+            self._rejected.clear()
+
+    def rejected(self, at_s: float, residual_ns: float) -> Verdict:
+        """A sample did not pass; ``residual_ns`` is against the free prediction."""
+        if self._first_s is None:
+            self._first_s = at_s
+            since_s = 1.0 if self._accepted_at_s is None else max(1.0, at_s - self._accepted_at_s)
+            self._own_fault_possible = abs(residual_ns) <= self._runaway_ppb * since_s
+        if self._own_fault_possible:
+            self.suspect_ns = max(self.suspect_ns, abs(residual_ns))
+        self._outcomes.append(False)
+        self._rejected.append(_Rejected(at_s, residual_ns))
+        if self._outcomes.count(False) < REJECTED_OF_WINDOW:
+            return Verdict.UNDECIDED
+        return self._decide()
+
+    @property
+    def largest_ns(self) -> float:
+        """Largest rejected residual of the present run."""
+        return max((abs(r.residual_ns) for r in self._rejected), default=0.0)
+
+    def slope_ppb(self) -> float:
+        """Rate of the rejected residuals."""
+        return self._line()[0]
+
+    def clear(self) -> None:
+        """Forget: the decision has been acted on."""
+        self._outcomes.clear()
+        self._rejected.clear()
+        self._first_s = None
+        self.suspect_ns = 0.0
+
+    def _line(self) -> tuple[float, float]:
+        t = np.array([r.at_s for r in self._rejected])
+        r = np.array([r.residual_ns for r in self._rejected])
+        if len(t) < 2:
+            return 0.0, float(r.mean()) if len(r) else 0.0
+        slope, start = np.polyfit(t - t[0], r, 1)
+        return float(slope), float(start)
+
+    def _decide(self) -> Verdict:
+        slope_ppb, start_ns = self._line()
+        from_zero = abs(slope_ppb) * RAMP_FROM_S >= abs(start_ns) and slope_ppb * start_ns >= 0.0
+        return Verdict.CLOCK if from_zero and abs(slope_ppb) <= self._jump_ppb * self.allowance else Verdict.REFERENCE
+
+
+class InnovationStatistics:
+    """Running means of the normalised innovation squared (NIS), short and long."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._short = 1.0
+        self._long = 1.0
+
+    def note(self, nis: float) -> None:
+        """Take one accepted sample's NIS."""
+        self.count += 1
+        # Started at 1, the value it should have: a few samples must not shout.
+        self._short += (nis - self._short) / SHORT_N
+        self._long += (nis - self._long) / LONG_N
+
+    @property
+    def holds(self) -> bool:
+        """The last half minute fits the model."""
+        return self._short <= 3.0
+
+    @property
+    def mean(self) -> float:
+        """Long mean."""
+        return self._long
+
+    @property
+    def scale(self) -> float:
+        """Factor on every sigma that is published: innovations larger than modelled widen the bound."""
+        return min(MAX_SCALE, math.sqrt(self._long)) if self._long > SCALE_FROM_NIS else 1.0
+
+
+class FrequencyWatch:
+    """Sees a slow drag that no gate can see: the oscillator's frequency against its own history.
+
+    One value a minute; the mean of the last ten minutes against that of half an hour to three hours ago. Only
+    for oscillators that are quieter than the drag.
+    """
+
+    RECENT: Final = 10
+    SKIP: Final = 30
+    MEMORY: Final = 180
+    SIGMAS: Final = 5.0
+
+    def __init__(self, settled_ppb: float) -> None:
+        self._limit_ppb = self.SIGMAS * settled_ppb
+        self._minutes: deque[float] = deque(maxlen=self.MEMORY)
+        self._next_s = 0.0
+
+    def note(self, at_s: float, oscillator_ppb: float) -> None:
+        """Take the estimate of now."""
+        if at_s >= self._next_s:
+            self._minutes.append(oscillator_ppb)
+            self._next_s = at_s + 60.0
+
+    def clear(self) -> None:
+        """Forget: the oscillator itself is known to have moved."""
+        self._minutes.clear()
+
+    def shift_ppb(self) -> float | None:
+        """The shift when it is larger than the oscillator's own wander explains, else None."""
+        values = list(self._minutes)
+        if len(values) < 2 * self.SKIP:
+            return None
+        recent = values[-self.RECENT :]
+        before = values[: -self.SKIP]
+        shift_ppb = sum(recent) / len(recent) - sum(before) / len(before)
+        return shift_ppb if abs(shift_ppb) > self._limit_ppb else None

@@ -1,0 +1,233 @@
+"""Once a second: the snapshot becomes the announced data, the bounds of three planes, and the report."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from appliance.assembly import Assembly
+from appliance.clock_map import MapState
+from appliance.clock_quality import AccuracyHold, clock_quality
+from appliance.config import Config
+from appliance.core_report import (
+    Announced,
+    Bounds,
+    CardReport,
+    ClockMapReport,
+    CoreReport,
+    ProcessReport,
+    PtpReport,
+)
+from appliance.models import oscillator_model
+from appliance.ptp.server import PtpServer
+from appliance.reporting import (
+    CARD_SOURCES,
+    clock_report,
+    gnss_report,
+    holdover_report,
+    oscillator_report,
+)
+from appliance.serving import (
+    FLAG_FREQUENCY_TRACEABLE,
+    FLAG_LEAP59,
+    FLAG_LEAP61,
+    FLAG_PTP_TIMESCALE,
+    FLAG_TIME_TRACEABLE,
+    FLAG_UTC_OFFSET_VALID,
+    TIME_SOURCE_GNSS,
+    TIME_SOURCE_INTERNAL_OSCILLATOR,
+    PlaneBounds,
+    clock_identity,
+    leap_flags,
+    plane_bounds,
+    port_names,
+    utc_offset,
+)
+from appliance.snapshot import ClockSnapshot, ClockState
+from appliance.version import installed_version
+from timecard.timebase import Timebase
+
+NO_MAP: Final = "the card's clock and the host's clock have not been compared yet"
+NO_BOUND: Final = "nothing is claimed in this state"
+PTP_OFF: Final = "PTP is switched off in the configuration"
+TEMPERATURE_ASSUMPTION: Final = "the temperature stays as it is"
+EXCLUDED_EVENTS: Final = ("a frequency jump of the oscillator", "a temperature step", "a loss of power")
+
+
+class Publisher:
+    """Builds what others see. Called by the main thread only."""
+
+    def __init__(self, config: Config, assembly: Assembly, timebase: Timebase) -> None:
+        self._config = config
+        self._assembly = assembly
+        self._timebase = timebase
+        self._started_ns = timebase.mono_ns()
+        self._hold = AccuracyHold()
+        self._kind = oscillator_model(assembly.oscillator_model).kind
+        self.clock_identity = clock_identity(assembly.card.id)
+
+    def publish(self, map_state: MapState | None, ptp: PtpServer | None) -> CoreReport:
+        """Put the announced data on the page and return the report."""
+        now_ns = self._timebase.mono_ns()
+        snapshot = self._assembly.engine.discipline.snapshot(now_ns)
+        hardware = ptp is not None and ptp.hardware_stamps
+        wide = plane_bounds(snapshot.bound_wide_at_ns(now_ns), map_state, hardware=hardware)
+        announced = self._announced(snapshot, wide, now_ns, hardware=hardware)
+        if ptp is not None:
+            self._to_page(announced, ptp, snapshot)
+        return self._core_report(snapshot, announced, wide, map_state, ptp, now_ns)
+
+    def _announced(
+        self, snapshot: ClockSnapshot, wide: PlaneBounds, now_ns: int, *, hardware: bool
+    ) -> Announced:
+        config = self._config
+        quality = clock_quality(
+            snapshot.state,
+            wide.port_ns,
+            card_bound_ns=wide.card_ns,
+            profile=config.ptp.profile,
+            budget_ns=config.timescale.budget_ns,
+            oscillator=self._kind,
+            software_stamps=not hardware,
+        )
+        offset_s, offset_valid = utc_offset(snapshot)
+        flags = leap_flags(self._assembly.engine.board)
+        return Announced(
+            clock_class=quality.clock_class,
+            clock_accuracy=self._hold.update(now_ns, snapshot.state, quality.clock_accuracy),
+            offset_scaled_log_variance=quality.offset_scaled_log_variance,
+            priority1=config.ptp.priority1,
+            priority2=config.ptp.priority2,
+            time_source=TIME_SOURCE_GNSS
+            if snapshot.state is ClockState.LOCKED
+            else TIME_SOURCE_INTERNAL_OSCILLATOR,
+            time_traceable=quality.time_traceable,
+            frequency_traceable=quality.frequency_traceable,
+            current_utc_offset_s=offset_s,
+            current_utc_offset_valid=offset_valid,
+            leap59=bool(flags & FLAG_LEAP59),
+            leap61=bool(flags & FLAG_LEAP61),
+        )
+
+    def _to_page(self, announced: Announced, ptp: PtpServer, snapshot: ClockSnapshot) -> None:
+        flags = FLAG_PTP_TIMESCALE | sum(
+            flag
+            for flag, is_set in (
+                (FLAG_LEAP61, announced.leap61),
+                (FLAG_LEAP59, announced.leap59),
+                (FLAG_UTC_OFFSET_VALID, announced.current_utc_offset_valid),
+                (FLAG_TIME_TRACEABLE, announced.time_traceable),
+                (FLAG_FREQUENCY_TRACEABLE, announced.frequency_traceable),
+            )
+            if is_set
+        )
+        ptp.page.publish_announce(
+            clock_class=announced.clock_class,
+            clock_accuracy=announced.clock_accuracy,
+            offset_scaled_log_variance=announced.offset_scaled_log_variance,
+            current_utc_offset=announced.current_utc_offset_s,
+            flags=flags,
+            time_source=announced.time_source,
+            priority1=announced.priority1,
+            priority2=announced.priority2,
+            grandmaster_identity=self.clock_identity,
+            steps_removed=0,
+            epoch=snapshot.epoch,
+        )
+        ptp.page.set_serving(snapshot.as_of_tai_ns is not None)
+
+    def _core_report(
+        self,
+        snapshot: ClockSnapshot,
+        announced: Announced,
+        wide: PlaneBounds,
+        map_state: MapState | None,
+        ptp: PtpServer | None,
+        now_ns: int,
+    ) -> CoreReport:
+        assembly, config = self._assembly, self._config
+        board = assembly.engine.board
+        narrow = plane_bounds(
+            snapshot.bound_at_ns(now_ns), map_state, hardware=ptp is not None and ptp.hardware_stamps
+        )
+        return CoreReport.partial(
+            "the card's clock could not be read",
+            as_of_mono_ns=snapshot.as_of_mono_ns,
+            valid_until_mono_ns=snapshot.void_after_mono_ns,
+            as_of_tai_ns=snapshot.as_of_tai_ns,
+            clock=clock_report(snapshot),
+            bounds=self._bounds(narrow, ptp),
+            bounds_wide=self._bounds(wide, ptp),
+            announced=announced,
+            holdover=holdover_report(
+                snapshot,
+                budget_ns=config.timescale.budget_ns,
+                temperature_assumption=TEMPERATURE_ASSUMPTION,
+                excluded_events=EXCLUDED_EVENTS,
+            ),
+            gnss=gnss_report(board, now_ns),
+            oscillator=oscillator_report(board, assembly.oscillator, now_ns),
+            ptp=self._ptp_report(ptp),
+            card=self._card_report(),
+            clock_maps={"host": _map_report(map_state, now_ns)},
+            process=ProcessReport(
+                pid=os.getpid(), version=installed_version(), started_mono_ns=self._started_ns
+            ),
+        )
+
+    def _bounds(self, planes: PlaneBounds, ptp: PtpServer | None) -> Bounds:
+        names = port_names(self._config) if ptp is not None else ()
+        return Bounds.partial(
+            NO_BOUND if planes.card_ns is None else NO_MAP,
+            card_ns=planes.card_ns,
+            host_ns=planes.host_ns,
+            port=dict.fromkeys(names, planes.port_ns),
+        )
+
+    def _ptp_report(self, ptp: PtpServer | None) -> PtpReport:
+        config = self._config.ptp
+        if ptp is None:
+            return PtpReport.partial(
+                PTP_OFF, enabled=False, addresses=(), interfaces=(), timestamping={}, counters={}
+            )
+        return PtpReport(
+            enabled=True,
+            profile=config.profile,
+            domain=config.domain,
+            grandmaster_identity=self.clock_identity.hex(),
+            ports=config.ports,
+            addresses=config.addresses,
+            interfaces=port_names(self._config),
+            timestamping=dict.fromkeys(port_names(self._config), ptp.timestamping),
+            contracts=ptp.contract_count(),
+            counters=ptp.stats(),
+        )
+
+    def _card_report(self) -> CardReport:
+        card, board = self._assembly.card, self._assembly.engine.board
+        facts = card.facts()
+        return CardReport.partial(
+            "the card does not tell",
+            id=card.id,
+            access_path=card.access_path,
+            image_version=facts.image_version,
+            core_version=facts.clock_core_version,
+            clock_source=facts.clock_source,
+            pps_selector=facts.pps_source,
+            sma=dict(facts.sma),
+            faults=tuple(f"{name}: {board.faults[name]}" for name in CARD_SOURCES if name in board.faults),
+        )
+
+
+def _map_report(state: MapState | None, now_ns: int) -> ClockMapReport:
+    if state is None:
+        return ClockMapReport.partial(
+            NO_MAP, method=None, half_width_ns=None, error_ns=None, rate_ppb=None, age_s=None
+        )
+    return ClockMapReport(
+        method=state.method,
+        half_width_ns=state.half_width_ns,
+        error_ns=state.error_ns,
+        rate_ppb=state.rate_ppb,
+        age_s=max(0, now_ns - state.anchor_raw_ns) / 1e9,
+    )

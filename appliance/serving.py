@@ -1,0 +1,91 @@
+"""What is announced and what a port claims: the snapshot and the clock map, turned into PTP's words."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.board import StatusBoard
+from appliance.clock_map import MapState
+from appliance.config import Config
+from appliance.ptp.primitives import mac_to_clock_identity
+from appliance.snapshot import ClockSnapshot
+from timecard.timescale import TAI_MINUS_UTC_2017_S
+
+SOFTWARE_STAMP_NS: Final = 5_000.0
+"""How late a kernel software stamp may be against the wire: interrupt and scheduling delay on a server."""
+HARDWARE_STAMP_NS: Final = 50.0
+LEAP_NOTICE_S: Final = 12 * 3600
+"""Leap flags are announced in the twelve hours before the event (IEEE 1588-2019, 9.4)."""
+TIME_SOURCE_GNSS: Final = 0x20
+TIME_SOURCE_INTERNAL_OSCILLATOR: Final = 0xA0
+
+FLAG_LEAP61: Final = 0x01
+FLAG_LEAP59: Final = 0x02
+FLAG_UTC_OFFSET_VALID: Final = 0x04
+FLAG_PTP_TIMESCALE: Final = 0x08
+FLAG_TIME_TRACEABLE: Final = 0x10
+FLAG_FREQUENCY_TRACEABLE: Final = 0x20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneBounds:
+    """|clock - TAI| at the three planes, in ns; None claims nothing."""
+
+    card_ns: float | None
+    host_ns: float | None
+    port_ns: float | None
+
+
+def plane_bounds(card_ns: float | None, state: MapState | None, *, hardware: bool) -> PlaneBounds:
+    """The card's bound carried to the host's clock and to the PTP event plane.
+
+    The clock map's error is a bias: it adds linearly. So does the packet stamp's.
+    """
+    if card_ns is None or state is None:
+        return PlaneBounds(card_ns=card_ns, host_ns=None, port_ns=None)
+    host_ns = card_ns + state.error_ns
+    stamp_ns = HARDWARE_STAMP_NS if hardware else SOFTWARE_STAMP_NS
+    return PlaneBounds(card_ns=card_ns, host_ns=host_ns, port_ns=host_ns + stamp_ns)
+
+
+def utc_offset(snapshot: ClockSnapshot) -> tuple[int, bool]:
+    """currentUtcOffset and whether it is valid: only the receiver's own leap data make it so."""
+    if snapshot.tai_minus_utc_s is None:
+        return TAI_MINUS_UTC_2017_S, False
+    return snapshot.tai_minus_utc_s, True
+
+
+def leap_flags(board: StatusBoard) -> int:
+    """leap61 or leap59 in the last hours before an announced leap second."""
+    leap = board.leap
+    if leap is None or leap.seconds_to_event is None or not 0 < leap.seconds_to_event <= LEAP_NOTICE_S:
+        return 0
+    return {1: FLAG_LEAP61, -1: FLAG_LEAP59}.get(leap.change_s, 0)
+
+
+def clock_identity(card_id: str) -> bytes:
+    """clockIdentity: the card's EUI-48 if it has one, else the host's first network interface, else its name.
+
+    The last one is marked as locally administered (bit 1 of the first octet).
+    """
+    octets = card_id.split(":")
+    if len(octets) == 6 and all(len(o) == 2 for o in octets):
+        return mac_to_clock_identity(bytes.fromhex("".join(octets)))
+    for interface in sorted(Path("/sys/class/net").glob("*")):
+        try:
+            mac = bytes.fromhex((interface / "address").read_text(encoding="ascii").strip().replace(":", ""))
+        except (OSError, ValueError):
+            continue
+        if len(mac) == 6 and any(mac):
+            return mac_to_clock_identity(mac)
+    digest = hashlib.sha256(card_id.encode()).digest()[:8]
+    return bytes([digest[0] & 0xFC | 0x02]) + digest[1:]
+
+
+def port_names(config: Config) -> tuple[str, ...]:
+    """Interfaces that the server answers on."""
+    return config.ptp.interfaces or tuple(name for _, name in socket.if_nameindex())

@@ -1,0 +1,207 @@
+"""Tracking: the estimator on the monotonic axis, with what steering really did and a way back.
+
+The filter's time is always that of a pulse, or a whole number of seconds after one. It is told the phase that
+steering added between, piece by piece. Copies of the last two minutes are kept, because a reference often
+degrades before it dies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from appliance.estimator import Estimator, FilterState, Innovation
+from appliance.innovation import FrequencyWatch, InnovationStatistics, RejectionWatch, Verdict
+from appliance.models import GnssModel, OscillatorModel
+from appliance.servo import SteeringRecord
+from timecard.timescale import NS_PER_S
+
+COPY_EVERY_S: Final = 10
+COPIES: Final = 13
+ROLL_BACK_S: Final = 40
+"""Copies at least this much older than the trouble are trusted."""
+SNAP_S: Final = 0.005
+"""Pulses are whole seconds apart; the monotonic clock's own rate and a read's latency are not the clock's."""
+YOUNG_S: Final = 600.0
+YOUNG_JUMP: Final = 20.0
+"""An oscillator seen for the first time (warming up, perhaps) is allowed this much more, fading out."""
+
+
+class Tracker:
+    """One filter's life: from the first sample to the next start."""
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        steering: SteeringRecord,
+        mono_ns: int,
+        *,
+        age_s: float = 0.0,
+    ) -> None:
+        self.estimator = estimator
+        self.temperature_degc = 0.0
+        """Of the oscillator, above its temperature at the start."""
+        self.statistics = InnovationStatistics()
+        self.rejections = RejectionWatch(estimator.oscillator.jump_ppb, estimator.oscillator.runaway_ppb)
+        self.frequency_watch = FrequencyWatch(estimator.oscillator.settled_ppb)
+        self.accepted_run = 0
+        self.last_sample_ns: float | None = None
+        self.last_accepted_mono_ns: int | None = None
+        self._steering = steering
+        self._anchor_ns = mono_ns
+        self._start_ns = mono_ns - round(age_s * NS_PER_S)
+        self._steered_ns = steering.phase_ns(mono_ns)
+        self._copies: deque[tuple[int, float, FilterState]] = deque(maxlen=COPIES)
+
+    # ------------------------------------------------------------------ where we are
+
+    @property
+    def oscillator(self) -> OscillatorModel:
+        """The oscillator's model."""
+        return self.estimator.oscillator
+
+    @property
+    def anchor_mono_ns(self) -> int:
+        """The filter's time."""
+        return self._anchor_ns
+
+    def age_s(self, mono_ns: int) -> float:
+        """How long the oscillator has been watched."""
+        return (mono_ns - self._start_ns) / NS_PER_S
+
+    def elapsed_s(self, mono_ns: int) -> float:
+        """Time since the filter's time."""
+        return max(0.0, (mono_ns - self._anchor_ns) / NS_PER_S)
+
+    def oscillator_ppb(self) -> float:
+        """Expected frequency of the unsteered oscillator."""
+        return self.estimator.oscillator_ppb(self.temperature_degc)
+
+    def rate_ppb(self) -> float:
+        """How the predicted phase moves under the steering in force."""
+        return self.oscillator_ppb() + self._steering.frequency_ppb
+
+    def phase_ns(self, mono_ns: int) -> float:
+        """Predicted clock minus TAI at ``mono_ns``."""
+        steered_ns = self._steering.phase_ns(mono_ns) - self._steered_ns
+        free_ns = self.oscillator_ppb() * (mono_ns - self._anchor_ns) / NS_PER_S
+        return self.estimator.phase_ns + free_ns + steered_ns
+
+    # ------------------------------------------------------------------ what happens
+
+    def sample(self, mono_ns: int, sample_ns: float, variance_ns2: float) -> Innovation | None:
+        """Take a pulse; None when its second has been used already or is past."""
+        if self.last_accepted_mono_ns is not None and mono_ns - self.last_accepted_mono_ns < NS_PER_S // 2:
+            return None
+        seconds = (mono_ns - self._anchor_ns) / NS_PER_S
+        whole = round(seconds)
+        if not self._advance(mono_ns, whole if abs(seconds - whole) <= SNAP_S else seconds):
+            return None
+        innovation = self.estimator.update(sample_ns, variance_ns2)
+        if innovation.accepted:
+            self._accepted(mono_ns, sample_ns, innovation)
+        else:
+            self.accepted_run = 0
+        return innovation
+
+    def verdict(self, mono_ns: int, innovation: Innovation) -> Verdict:
+        """After a rejected sample: has the run of rejections become a decision?"""
+        self.rejections.allowance = self._jump_allowance(mono_ns)
+        return self.rejections.rejected(mono_ns / NS_PER_S, innovation.residual_ns)
+
+    def coast(self, mono_ns: int) -> None:
+        """No pulse: follow in whole seconds."""
+        seconds = (mono_ns - self._anchor_ns) // NS_PER_S
+        if seconds >= 1:
+            self._advance(self._anchor_ns + seconds * NS_PER_S, seconds)
+
+    def stepped(self, delta_ns: int) -> None:
+        """The clock was stepped: the copies of before no longer fit."""
+        self.estimator.step(delta_ns)
+        self._copies.clear()
+
+    def clock_moved(self) -> None:
+        """Rejected samples were right: let go of frequency and phase as far as they say."""
+        slope_ppb = abs(self.rejections.slope_ppb())
+        suspect_ns = self.rejections.largest_ns
+        self.open(max(3.0 * slope_ppb, self.oscillator.jump_ppb), suspect_ns)
+        self.rejections.clear()
+
+    def open(self, frequency_ppb: float, phase_ns: float = 0.0) -> None:
+        """The oscillator itself is no longer what it was."""
+        self.estimator.open_frequency(frequency_ppb, phase_ns)
+        self._copies.clear()
+        self.frequency_watch.clear()
+        self.accepted_run = 0
+
+    def roll_back(self, before_mono_ns: int, now_mono_ns: int) -> float:
+        """Forget what was learnt from shortly before ``before_mono_ns`` on; seconds of learning given up."""
+        limit_ns = before_mono_ns - ROLL_BACK_S * NS_PER_S
+        while self._copies:
+            anchor_ns, steered_ns, state = self._copies.pop()
+            if anchor_ns <= limit_ns:
+                given_up_s = (before_mono_ns - anchor_ns) / NS_PER_S
+                self.estimator.restore(state)
+                self._anchor_ns, self._steered_ns = anchor_ns, steered_ns
+                self._copies.clear()
+                self.coast(now_mono_ns)
+                return given_up_s
+        return 0.0
+
+    # ------------------------------------------------------------------ record
+
+    def to_record(self, mono_ns: int) -> dict[str, Any]:
+        """Everything needed to go on after a restart."""
+        return {
+            "anchor_mono_ns": self._anchor_ns,
+            "age_s": self.age_s(mono_ns),
+            "estimator": self.estimator.to_record(),
+        }
+
+    @classmethod
+    def from_record(
+        cls,
+        record: Mapping[str, Any],
+        oscillator: OscillatorModel,
+        gnss: GnssModel,
+        steering: SteeringRecord,
+        mono_ns: int,
+    ) -> Tracker:
+        """Rebuild; ``ValueError`` names the field that does not fit."""
+        anchor_ns, age_s, inner = (record.get(k) for k in ("anchor_mono_ns", "age_s", "estimator"))
+        if not isinstance(anchor_ns, int) or isinstance(anchor_ns, bool) or anchor_ns > mono_ns:
+            raise ValueError(f"tracker record: anchor_mono_ns is {anchor_ns!r}, wants an instant before now")
+        if not isinstance(age_s, (int, float)) or not math.isfinite(age_s) or age_s < 0:
+            raise ValueError(f"tracker record: age_s is {age_s!r}, wants seconds")
+        if not isinstance(inner, Mapping):
+            raise ValueError("tracker record: estimator is not a table")
+        estimator = Estimator.from_record(inner, oscillator, gnss)
+        made = cls(estimator, steering, anchor_ns, age_s=float(age_s))
+        made.coast(mono_ns)
+        return made
+
+    # ------------------------------------------------------------------ inside
+
+    def _advance(self, mono_ns: int, seconds: float) -> bool:
+        if seconds < 0:
+            return False
+        steered_ns = self._steering.phase_ns(mono_ns)
+        self.estimator.advance(seconds, steered_ns - self._steered_ns, self.temperature_degc)
+        self._anchor_ns, self._steered_ns = mono_ns, steered_ns
+        return True
+
+    def _accepted(self, mono_ns: int, sample_ns: float, innovation: Innovation) -> None:
+        self.accepted_run += 1
+        self.last_sample_ns = sample_ns
+        self.last_accepted_mono_ns = mono_ns
+        self.statistics.note(innovation.normalised_squared)
+        now_s = mono_ns / NS_PER_S
+        self.rejections.accepted(now_s)
+        self.frequency_watch.note(now_s, self.oscillator_ppb())
+        if not self._copies or mono_ns - self._copies[-1][0] >= COPY_EVERY_S * NS_PER_S:
+            self._copies.append((mono_ns, self._steered_ns, self.estimator.save()))
+
+    def _jump_allowance(self, mono_ns: int) -> float:
+        return 1.0 + YOUNG_JUMP * math.exp(-self.age_s(mono_ns) / YOUNG_S)

@@ -1,0 +1,142 @@
+"""The time that the FPGA counts: the card's 10 MHz times five, with drift, slew and jumps.
+
+Card time is kept as ``true TAI + base_ns + error_ns``, a whole number and a small float, so that nothing of a
+nanosecond is lost however far the clock is from the truth. The core adjusts in single nanoseconds spread over
+20 ns ticks; here that is a straight line, which differs from it by less than a nanosecond.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Protocol
+
+from timecard.timescale import NS_PER_S
+
+TICK_NS: Final = 20
+SAMPLE_NS: Final = 5
+"""Timestampers sample at 200 MHz."""
+_REBASE_NS: Final = 1e6
+
+
+class Oscillator(Protocol):
+    """The card's 10 MHz."""
+
+    def phase_ns(self, t_ns: int) -> float:
+        """Phase error since the start, ns; positive when it has been fast."""
+        ...
+
+
+class Counter:
+    """Adjustable counter; every call first moves to its ``t_ns``, which never goes back."""
+
+    def __init__(self, oscillator: Oscillator, t_ns: int, card_ns: int) -> None:
+        self._phase_at = oscillator.phase_ns
+        self._t_ns = t_ns
+        self._phase_ns = oscillator.phase_ns(t_ns)
+        self.running = True
+        self._base_ns = card_ns - t_ns
+        self._error_ns = 0.0
+        self._drift = 0.0
+        self._slew = 0.0
+        self._slew_left_ns = 0.0
+
+    def move(self, t_ns: int) -> None:
+        """Count up to ``t_ns``."""
+        if t_ns == self._t_ns:
+            return
+        phase_ns = self._phase_at(t_ns)
+        gained_ns = phase_ns - self._phase_ns
+        counted_ns = (t_ns - self._t_ns) + gained_ns
+        error_ns = self._error_ns + gained_ns + self._drift * counted_ns
+        if self._slew_left_ns:
+            slewed_ns = self._slew * counted_ns
+            if abs(slewed_ns) >= abs(self._slew_left_ns):
+                slewed_ns = self._slew_left_ns
+                self._slew = 0.0
+            self._slew_left_ns -= slewed_ns
+            error_ns += slewed_ns
+        if abs(error_ns) > _REBASE_NS:
+            whole_ns = round(error_ns)
+            self._base_ns += whole_ns
+            error_ns -= whole_ns
+        self._t_ns, self._phase_ns, self._error_ns = t_ns, phase_ns, error_ns
+
+    # --- reading ---
+
+    def card_ns(self, t_ns: int) -> int:
+        """The clock at ``t_ns``."""
+        self.move(t_ns)
+        return t_ns + self._base_ns + math.floor(self._error_ns) if self.running else 0
+
+    def error_ns(self, t_ns: int) -> float:
+        """The clock minus true TAI; exact only while they are within some hours of one another."""
+        self.move(t_ns)
+        return self._base_ns + self._error_ns if self.running else float(-t_ns)
+
+    def snapshot_ns(self, t_ns: int) -> int:
+        """The clock at the 20 ns tick that follows ``t_ns``."""
+        self.move(t_ns)
+        if not self.running:
+            return 0
+        into_tick_ns = (t_ns % TICK_NS + self._phase_ns) % TICK_NS
+        return t_ns + self._base_ns + math.floor(self._error_ns + TICK_NS - into_tick_ns)
+
+    def stamp_ns(self, t_ns: int, ago_ns: float, sample_ns: int = SAMPLE_NS) -> int:
+        """The clock at the edge ``ago_ns`` before ``t_ns``: the middle of the sample that it fell into."""
+        self.move(t_ns)
+        if not self.running:
+            return 0
+        into_sample_ns = (t_ns % sample_ns + self._phase_ns - ago_ns) % sample_ns
+        edge_ns = self._error_ns - ago_ns - into_sample_ns + sample_ns / 2
+        return t_ns + self._base_ns + math.floor(edge_ns + 0.5)
+
+    def own_pulse_ns(self, t_ns: int, second: int) -> int | None:
+        """Stamp of the clock's own pulse for ``second``, or None when the clock is not there yet.
+
+        The pulse leaves with the first sampling edge after the clock's second.
+        """
+        self.move(t_ns)
+        past_ns = t_ns + self._base_ns - second * NS_PER_S + self._error_ns
+        if past_ns < 0:
+            return None
+        at_second_ns = (t_ns % SAMPLE_NS + self._phase_ns - past_ns) % SAMPLE_NS
+        return second * NS_PER_S + math.floor((SAMPLE_NS - at_second_ns) % SAMPLE_NS)
+
+    def next_second(self, t_ns: int) -> tuple[int, int]:
+        """The clock's next whole second, and about when it comes (true TAI)."""
+        self.move(t_ns)
+        coarse_ns = t_ns + self._base_ns
+        second = (coarse_ns + math.floor(self._error_ns)) // NS_PER_S + 1
+        left_ns = second * NS_PER_S - coarse_ns - self._error_ns
+        return second, t_ns + max(1, math.ceil(left_ns / (1.0 + self._drift + self._slew)))
+
+    # --- adjusting ---
+
+    def stop(self, t_ns: int) -> None:
+        """Stop and forget time and adjustments."""
+        self.move(t_ns)
+        self.running = False
+        self._drift = self._slew = self._slew_left_ns = 0.0
+
+    def load(self, t_ns: int, card_ns: int) -> None:
+        """Set the time; also starts a stopped counter."""
+        self.move(t_ns)
+        self.running = True
+        self._base_ns, self._error_ns = card_ns - t_ns, 0.0
+
+    def jump(self, t_ns: int, offset_ns: int) -> None:
+        """Add an offset at once; a slew under way ends."""
+        self.move(t_ns)
+        self._base_ns += offset_ns
+        self._slew = self._slew_left_ns = 0.0
+
+    def slew(self, t_ns: int, offset_ns: int, interval_ns: int) -> None:
+        """Add an offset evenly over an interval; replaces a slew under way."""
+        self.move(t_ns)
+        self._slew_left_ns = float(offset_ns)
+        self._slew = offset_ns / interval_ns
+
+    def set_drift(self, t_ns: int, drift: float) -> None:
+        """Run faster by ``drift`` ns per counted ns."""
+        self.move(t_ns)
+        self._drift = drift

@@ -1,0 +1,302 @@
+"""UBX payloads of an emulated receiver, packed by hand: a whole epoch costs some tens of microseconds.
+
+Layouts: u-blox F9 interface description (UBX-18010854), named after the message; field order as there.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from timecard.emulator.receiver_navigation import NavState
+from timecard.timescale import NS_PER_S, S_PER_WEEK, TAI_MINUS_GPS_S, TAI_MINUS_UTC_2017_S, tai_to_gps
+
+_PVT: Final = struct.Struct("<IH6BIi4B4i2I5i2I2HIihH")
+_STATUS: Final = struct.Struct("<I4BII")
+_DOP: Final = struct.Struct("<I7H")
+_CLOCK: Final = struct.Struct("<IiiII")
+_TIMEGPS: Final = struct.Struct("<IihbBI")
+_TIMEUTC: Final = struct.Struct("<IIiH6B")
+_TIMELS: Final = struct.Struct("<IB3xBbBbiHH3xB")
+_SAT_HEADER: Final = struct.Struct("<IBB2x")
+_SAT: Final = struct.Struct("<BBBbhhI")
+_SVIN: Final = struct.Struct("<B3xIIiii3bxIIBB2x")
+_TIM_TP: Final = struct.Struct("<IIiHBB")
+_TIM_SVIN: Final = struct.Struct("<IiiiIIBB2x")
+_RF_BLOCK: Final = struct.Struct("<BBBBI4xHHBbBbB3x")
+_HW: Final = struct.Struct("<IIIIHHBBBxI17sB2xIII")
+_SEC_SIG: Final = struct.Struct("<B3xB3xB3x")
+
+_LEAP_BASE_S: Final = TAI_MINUS_GPS_S
+_USNO: Final = 3
+_SOURCE_GPS: Final = 2
+_GRIDS: Final[Mapping[int, tuple[int, int, int, bool]]] = {
+    # CFG-TP-TIMEGRID: (TIM-TP timeBase, timeRefGnss, TAI of week 0, plus leap seconds?)
+    0: (1, 15, 315_964_819, True),
+    1: (0, 0, 315_964_819, False),
+    2: (0, 1, 315_954_019, True),
+    3: (0, 2, 1_136_073_633, False),
+    4: (0, 3, 935_280_019, False),
+    5: (0, 4, 935_280_019, False),
+}
+LAT_1E7: Final = 473_769_000
+LON_1E7: Final = 85_417_000
+HEIGHT_MM: Final = 470_000
+ECEF_CM: Final = (427_853_100, 64_254_700, 467_036_300)
+"""The antenna's position, the same in both forms to about a metre."""
+
+
+class LeapSchedule:
+    """TAI - UTC, and at most one change to come."""
+
+    def __init__(self, tai_minus_utc_s: int = TAI_MINUS_UTC_2017_S) -> None:
+        self._before_s = tai_minus_utc_s
+        self._change = 0
+        self._at_tai_s = 0
+
+    def announce(self, change: int, at_tai_s: int) -> None:
+        """A second inserted (+1) as TAI second ``at_tai_s``, or one left out (-1) that would be it."""
+        if change not in (-1, 1):
+            raise ValueError(f"leap second change={change}: must be +1 or -1")
+        self._change, self._at_tai_s = change, at_tai_s
+
+    def tai_minus_utc_s(self, tai_s: int) -> int:
+        """In force at ``tai_s``; an inserted second counts as before."""
+        after = self._change and tai_s >= self._at_tai_s + (self._change > 0)
+        return self._before_s + (self._change if after else 0)
+
+    def coming(self, tai_s: int) -> tuple[int, int]:
+        """(change, seconds until it takes effect); (0, 0) when none is announced or it is past."""
+        left_s = self._at_tai_s + (self._change > 0) - tai_s
+        return (self._change, left_s) if self._change and left_s >= 0 else (0, 0)
+
+    def utc(self, tai_s: int) -> tuple[int, int, int, int, int, int]:
+        """Year, month, day, hour, minute, second; second 60 exists."""
+        inserted = self._change > 0 and tai_s == self._at_tai_s
+        fields = time.gmtime(tai_s - self.tai_minus_utc_s(tai_s) - inserted)
+        return (*fields[:5], fields[5] + inserted)
+
+
+class Satellite(NamedTuple):
+    """One satellite of the sky."""
+
+    gnss_id: int
+    sv_id: int
+    cno_dbhz: int
+    elevation_deg: int
+    azimuth_deg: int
+
+
+@dataclass(slots=True)
+class Rf:
+    """Antenna and interference as the receiver's RF section sees them (UBX codes)."""
+
+    antenna: int = 2
+    antenna_power: int = 1
+    jamming: int = 1
+    jam_indicator: int = 5
+    spoofing: int = 1
+
+
+class Epoch(NamedTuple):
+    """All that the messages of one second are made from."""
+
+    nav: NavState
+    tai_s: int
+    """The second as the receiver believes it: wrong while a wrong-time fault is on."""
+    leap: LeapSchedule
+    rf: Rf
+    sky: tuple[Satellite, ...]
+    grid: int
+    qerr_ps: int
+    """Of the next pulse."""
+    qerr_valid: bool
+
+    @property
+    def itow_ms(self) -> int:
+        """GPS time of week."""
+        return tai_to_gps(self.tai_s * NS_PER_S)[1] // 1_000_000
+
+    @property
+    def valid_time(self) -> int:
+        """Date and time known (1, 2), leap seconds known (4): NAV-PVT and NAV-TIMEUTC agree in these bits."""
+        return (3 if self.nav.time_known else 0) | (4 if self.nav.leap_known else 0)
+
+
+def nav_pvt(epoch: Epoch) -> bytes:
+    """NAV-PVT."""
+    nav = epoch.nav
+    located = 1 if nav.fix_ok else 0
+    return _PVT.pack(
+        epoch.itow_ms, *epoch.leap.utc(epoch.tai_s), epoch.valid_time, nav.time_accuracy_ns, 0,
+        nav.fix_type, located, 0x20 | (0xC0 if nav.confirmed else 0), nav.satellites_used,
+        LON_1E7 * located, LAT_1E7 * located, HEIGHT_MM * located, (HEIGHT_MM - 48_000) * located,
+        400 if located else 4_294_967_295, 600 if located else 4_294_967_295, 0, 0, 0, 0, 0, 50, 18_000_000,
+        120 if located else 9999, 0, 0, 0, 0, 0,
+    )  # fmt: skip
+
+
+def nav_status(epoch: Epoch) -> bytes:
+    """NAV-STATUS."""
+    nav = epoch.nav
+    flags = (1 if nav.fix_ok else 0) | (0x0C if nav.time_known else 0)
+    spoofing = epoch.rf.spoofing << 3
+    return _STATUS.pack(
+        epoch.itow_ms, nav.fix_type, flags, 0, spoofing, nav.first_fix_ms, nav.uptime_ms & 0xFFFFFFFF
+    )
+
+
+def nav_dop(epoch: Epoch) -> bytes:
+    """NAV-DOP."""
+    dop = (180, 155, 90, 130, 80, 60, 55) if epoch.nav.fix_ok else (9999,) * 7
+    return _DOP.pack(epoch.itow_ms, *dop)
+
+
+def nav_clock(epoch: Epoch) -> bytes:
+    """NAV-CLOCK."""
+    return _CLOCK.pack(epoch.itow_ms, 1234, 42, epoch.nav.time_accuracy_ns, 900)
+
+
+def nav_timegps(epoch: Epoch) -> bytes:
+    """NAV-TIMEGPS."""
+    week, tow_ns = tai_to_gps(epoch.tai_s * NS_PER_S)
+    leap_s = epoch.leap.tai_minus_utc_s(epoch.tai_s) - _LEAP_BASE_S
+    return _TIMEGPS.pack(
+        tow_ns // 1_000_000, 0, week, leap_s, epoch.valid_time, epoch.nav.time_accuracy_ns
+    )
+
+
+def nav_timeutc(epoch: Epoch) -> bytes:
+    """NAV-TIMEUTC."""
+    standard = _USNO << 4 if epoch.nav.leap_known else 0
+    return _TIMEUTC.pack(
+        epoch.itow_ms, epoch.nav.time_accuracy_ns, 0, *epoch.leap.utc(epoch.tai_s), epoch.valid_time | standard
+    )
+
+
+def nav_timels(epoch: Epoch) -> bytes:
+    """NAV-TIMELS: before the almanac page has come, the firmware's own figure, marked as such."""
+    known = epoch.nav.leap_known
+    leap_s = epoch.leap.tai_minus_utc_s(epoch.tai_s) - _LEAP_BASE_S
+    change, left_s = epoch.leap.coming(epoch.tai_s) if known else (0, 0)
+    week, day = 0, 0
+    if change:
+        week, tow_ns = tai_to_gps((epoch.tai_s + left_s - 1) * NS_PER_S)
+        day = tow_ns // (86_400 * NS_PER_S) + 1
+    source = _SOURCE_GPS if known else 0
+    return _TIMELS.pack(
+        epoch.itow_ms, 0, source, leap_s, source, change, left_s, week, day, 3 if known else 0
+    )
+
+
+def nav_sat(epoch: Epoch) -> bytes:
+    """NAV-SAT."""
+    parts = [_SAT_HEADER.pack(epoch.itow_ms, 1, len(epoch.sky))]
+    for number, sat in enumerate(epoch.sky):
+        used = number < epoch.nav.satellites_used
+        # Code and carrier locked, healthy, ephemeris; or searching.
+        flags = 0x1917 | used << 3 if sat.cno_dbhz else 0x0811
+        parts.append(
+            _SAT.pack(
+                sat.gnss_id, sat.sv_id, sat.cno_dbhz, sat.elevation_deg, sat.azimuth_deg, number % 5 - 2, flags
+            )
+        )
+    return b"".join(parts)
+
+
+def nav_svin(epoch: Epoch) -> bytes:
+    """NAV-SVIN."""
+    nav = epoch.nav
+    return _SVIN.pack(
+        0, epoch.itow_ms, nav.survey_s, *_mean(nav), 0, 0, 0, round(nav.mean_v_mm2**0.5 * 10), nav.survey_s,
+        nav.survey_valid, nav.survey_active,
+    )  # fmt: skip
+
+
+def nav_eoe(epoch: Epoch) -> bytes:
+    """NAV-EOE."""
+    return epoch.itow_ms.to_bytes(4, "little")
+
+
+def tim_svin(epoch: Epoch) -> bytes:
+    """TIM-SVIN; all zero when the position is given."""
+    nav = epoch.nav
+    return _TIM_SVIN.pack(
+        nav.survey_s, *_mean(nav), nav.mean_v_mm2, nav.survey_s, nav.survey_valid, nav.survey_active
+    )
+
+
+def tim_tp(epoch: Epoch) -> bytes:
+    """TIM-TP: the label of the next pulse in the configured time grid."""
+    base, reference, zero_s, with_leap = _GRIDS[epoch.grid]
+    label_s = epoch.tai_s + 1
+    if with_leap:
+        zero_s += epoch.leap.tai_minus_utc_s(label_s) - _LEAP_BASE_S
+    week, tow_s = divmod(label_s - zero_s, S_PER_WEEK)
+    flags = base | (2 if epoch.nav.leap_known else 0) | (8 if epoch.nav.fix_ok else 0)
+    flags |= 0 if epoch.qerr_valid else 0x10
+    qerr_ps = epoch.qerr_ps if epoch.qerr_valid else 0
+    standard = _USNO << 4 if epoch.nav.leap_known else 0
+    return _TIM_TP.pack(tow_s * 1000, 0, qerr_ps, week, flags, reference | standard)
+
+
+def mon_rf(epoch: Epoch) -> bytes:
+    """MON-RF, two blocks."""
+    rf = epoch.rf
+    noise, agc = (85, 5200) if rf.jamming < 2 else (170, 2100)
+    return b"\x00\x02\x00\x00" + b"".join(
+        _RF_BLOCK.pack(
+            block, rf.jamming, rf.antenna, rf.antenna_power, 0, noise, agc, rf.jam_indicator, 3, 140, -2, 145
+        )
+        for block in (0, 1)
+    )
+
+
+def mon_hw(epoch: Epoch) -> bytes:
+    """MON-HW."""
+    rf = epoch.rf
+    noise, agc = (85, 5200) if rf.jamming < 2 else (170, 2100)
+    return _HW.pack(
+        0, 0, 0, 0, noise, agc, rf.antenna, rf.antenna_power, rf.jamming << 2, 0, bytes(17), rf.jam_indicator, 0, 0, 0
+    )
+
+
+def sec_sig(epoch: Epoch) -> bytes:
+    """SEC-SIG, version 1."""
+    rf = epoch.rf
+    jamming = 1 | rf.jamming << 1 if rf.jamming else 0
+    return _SEC_SIG.pack(1, jamming, 1 | rf.spoofing << 1)
+
+
+def _mean(nav: NavState) -> tuple[int, int, int]:
+    return ECEF_CM if nav.survey_s else (0, 0, 0)
+
+
+class Message(NamedTuple):
+    """A periodic message: its class and id, and what makes its payload."""
+
+    key: int
+    build: Callable[[Epoch], bytes]
+
+
+MESSAGES: Final[Mapping[str, Message]] = {
+    # In the order in which they leave the receiver: navigation by id, NAV-EOE last, then the rest.
+    "NAV_STATUS": Message(0x0103, nav_status),
+    "NAV_DOP": Message(0x0104, nav_dop),
+    "NAV_PVT": Message(0x0107, nav_pvt),
+    "NAV_TIMEGPS": Message(0x0120, nav_timegps),
+    "NAV_TIMEUTC": Message(0x0121, nav_timeutc),
+    "NAV_CLOCK": Message(0x0122, nav_clock),
+    "NAV_TIMELS": Message(0x0126, nav_timels),
+    "NAV_SAT": Message(0x0135, nav_sat),
+    "NAV_SVIN": Message(0x013B, nav_svin),
+    "NAV_EOE": Message(0x0161, nav_eoe),
+    "TIM_SVIN": Message(0x0D04, tim_svin),
+    "MON_HW": Message(0x0A09, mon_hw),
+    "MON_RF": Message(0x0A38, mon_rf),
+    "SEC_SIG": Message(0x2709, sec_sig),
+    "TIM_TP": Message(0x0D01, tim_tp),
+}

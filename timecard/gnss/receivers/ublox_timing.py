@@ -1,0 +1,204 @@
+"""What a u-blox timing receiver says, as events: pure, one frame at a time.
+
+Only what changes each second is decoded each second; a message whose meaning did not change is looked at again
+after a while. Generation 9 sends NAV-PVT; an M8T in time mode may not, then NAV-STATUS and a time message of the
+same epoch are put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from timecard.gnss import ublox_messages as ubx
+from timecard.gnss import ublox_status
+from timecard.gnss.ublox_profile import UNKNOWN, Family, UbloxOptions, family_of
+from timecard.gnss.ublox_time import ReceiverTime
+from timecard.gnss.ubx import UbxFrame
+from timecard.timescale import NS_PER_S
+from timecard.values import CorruptData, FixType, GnssEvent, GnssFix, PulseLabel, RfStatus, SpoofingState
+
+_FIXES: Final = {fix.value: fix for fix in FixType}
+_PVT_FRESH_NS: Final = 3 * NS_PER_S
+_REFRESH_NS: Final = 5 * NS_PER_S
+_SLOW_REFRESH_NS: Final = 10 * NS_PER_S
+_RESTART_MS: Final = 500
+"""``msss`` this much below the last one is a restart."""
+
+_Time = tuple[int, int | None, bool, float | None]
+
+
+class UbloxDecoder:
+    """Frames in, events out. What is remembered is what one message needs from another."""
+
+    def __init__(self, options: UbloxOptions) -> None:
+        self._options = options
+        self._time = ReceiverTime(options.earliest_tai_s)
+        self.family: Family = UNKNOWN
+        """Known after MON-VER."""
+        self.fixed_position = False
+        """The receiver is configured with a position: there is no survey to wait for."""
+        self.uptime_ms: int | None = None
+        self.restarts = 0
+        """How often the receiver was seen to start again (NAV-STATUS msss going backwards)."""
+        self._pvt_mono_ns: int | None = None
+        self._time_only = False
+        self._satellites_used: int | None = None
+        self._spoofing: tuple[int, int] | None = None
+        # For an epoch without NAV-PVT: what NAV-STATUS said, what a time message said, what was given out.
+        self._status: tuple[int, FixType, bool] | None = None
+        self._epoch: _Time | None = None
+        self._done_itow_ms: int | None = None
+        self._handlers: dict[int, Callable[[Any, int], Sequence[GnssEvent]]] = {
+            ubx.NAV_STATUS: self._nav_status,
+            ubx.NAV_PVT: self._nav_pvt,
+            ubx.NAV_TIMEGPS: self._nav_timegps,
+            ubx.NAV_TIMEUTC: self._nav_timeutc,
+            ubx.NAV_TIMELS: lambda message, mono: (self._time.leap_info(message, mono),),
+            ubx.NAV_SAT: self._nav_sat,
+            ubx.MON_VER: self._mon_ver,
+            ubx.MON_HW: lambda message, mono: (ublox_status.rf_from_mon_hw(message, mono),),
+            ubx.MON_RF: lambda message, mono: (ublox_status.rf_from_mon_rf(message, mono),),
+            ubx.TIM_TP: self._tim_tp,
+            ubx.TIM_SVIN: self._tim_svin,
+            ubx.SEC_SIG: lambda message, mono: (ublox_status.rf_from_sec_sig(message, mono),),
+        }
+        self._watches = {
+            # Everything but iTOW and the countdown.
+            ubx.NAV_TIMELS: ubx.Watch(_SLOW_REFRESH_NS, slice(8, 12), slice(16, 24)),
+            ubx.NAV_SAT: ubx.Watch(_SLOW_REFRESH_NS),
+            # Jamming, antenna and supply of up to three RF blocks; MON-HW tells the first.
+            ubx.MON_RF: ubx.Watch(_SLOW_REFRESH_NS, slice(5, 8), slice(29, 32), slice(53, 56)),
+            ubx.MON_HW: ubx.Watch(_SLOW_REFRESH_NS, slice(20, 23)),
+            ubx.SEC_SIG: ubx.Watch(_SLOW_REFRESH_NS, slice(1, 2), slice(4, 5), slice(8, 9)),
+            ubx.TIM_SVIN: ubx.Watch(_REFRESH_NS, slice(0, 28)),
+        }
+
+    @property
+    def problem(self) -> str | None:
+        """Why times are being refused, in plain words; None when they are not."""
+        return self._time.problem
+
+    def decode(self, frame: UbxFrame, read_mono_ns: int) -> Sequence[GnssEvent]:
+        """Events of one frame; nothing for messages without use here."""
+        handler = self._handlers.get(frame.key)
+        if handler is None or len(frame.raw) == 8 or not self._is_due(frame, read_mono_ns):
+            return ()
+        message = ubx.parse(frame, read_mono_ns)
+        if isinstance(message, CorruptData):
+            return (message,)
+        return handler(message, read_mono_ns)
+
+    def _is_due(self, frame: UbxFrame, read_mono_ns: int) -> bool:
+        key = frame.key
+        if key in (ubx.NAV_TIMEUTC, ubx.NAV_TIMEGPS):
+            if self._has_pvt(read_mono_ns):
+                return False  # NAV-PVT says it all
+            return int.from_bytes(frame.raw[6:10], "little") != self._done_itow_ms
+        if key == ubx.NAV_TIMELS and self._time.leap_pending:
+            return True  # the countdown matters now
+        watch = self._watches.get(key)
+        return watch is None or watch.is_due(frame, read_mono_ns)
+
+    def _has_pvt(self, read_mono_ns: int) -> bool:
+        return self._pvt_mono_ns is not None and read_mono_ns - self._pvt_mono_ns < _PVT_FRESH_NS
+
+    def _tim_tp(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        limit_ps = self._options.qerr_limit_ps or self.family.qerr_limit_ps
+        usable = not message.qErrInvalid and abs(message.qErr) <= limit_ps
+        return (
+            PulseLabel(
+                edge_tai_ns=self._time.label_tai_ns(message, read_mono_ns),
+                qerr_ns=message.qErr / 1e3 if usable else None,
+                pulse_locked=not message.TpNotLocked,
+                read_mono_ns=read_mono_ns,
+            ),
+        )
+
+    def _nav_pvt(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        self._pvt_mono_ns = read_mono_ns
+        fix = _FIXES.get(message.fixType, FixType.NONE)
+        self._time_only = fix is FixType.TIME_ONLY
+        self._satellites_used = message.numSV
+        known = bool(message.validDate and message.validTime)
+        epoch_tai_ns = self._time.epoch_from_utc_ns(message) if known else None
+        confirmed = bool(message.confirmedDate and message.confirmedTime) if message.confirmedAvai else None
+        return (
+            GnssFix(
+                epoch_tai_ns=epoch_tai_ns,
+                fix=fix,
+                fix_ok=bool(message.gnssFixOk),
+                time_valid=epoch_tai_ns is not None,
+                time_confirmed=confirmed,
+                utc_resolved=bool(message.fullyResolved),
+                time_accuracy_ns=float(message.tAcc) if message.validTime else None,
+                satellites_used=message.numSV,
+                read_mono_ns=read_mono_ns,
+            ),
+        )
+
+    def _nav_status(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        if self.uptime_ms is not None and message.msss < self.uptime_ms - _RESTART_MS:
+            self.restarts += 1
+            self._time.forget_leap()
+        self.uptime_ms = message.msss
+        events: list[GnssEvent] = []
+        state, last = message.spoofDetState, self._spoofing
+        if last is None or last[0] != state or read_mono_ns - last[1] >= _REFRESH_NS:
+            self._spoofing = (state, read_mono_ns)
+            events.append(RfStatus(spoofing=SpoofingState(state), read_mono_ns=read_mono_ns))
+        if not self._has_pvt(read_mono_ns):
+            fix = _FIXES.get(message.gpsFix, FixType.NONE)
+            self._time_only = fix is FixType.TIME_ONLY
+            self._status = (message.iTOW, fix, bool(message.gpsFixOk))
+            events.extend(self._fix_without_pvt(read_mono_ns))
+        return events
+
+    def _nav_timegps(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        valid = bool(message.towValid and message.weekValid)
+        epoch = self._time.epoch_from_gps_ns(message.week, message.iTOW) if valid else None
+        self._epoch = (message.iTOW, epoch, bool(message.leapSValid), float(message.tAcc) if valid else None)
+        return self._fix_without_pvt(read_mono_ns)
+
+    def _nav_timeutc(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        valid = bool(message.validTOW and message.validWKN)
+        epoch = self._time.epoch_from_utc_ns(message) if valid else None
+        self._epoch = (message.iTOW, epoch, bool(message.validUTC), float(message.tAcc) if valid else None)
+        return self._fix_without_pvt(read_mono_ns)
+
+    def _fix_without_pvt(self, read_mono_ns: int) -> Sequence[GnssEvent]:
+        """An epoch is complete with NAV-STATUS and the first time message of the same iTOW, in either order."""
+        if self._status is None or self._epoch is None or self._status[0] != self._epoch[0]:
+            return ()
+        itow_ms, fix, fix_ok = self._status
+        if itow_ms == self._done_itow_ms:
+            return ()
+        self._done_itow_ms = itow_ms
+        _, epoch_tai_ns, utc_resolved, accuracy_ns = self._epoch
+        return (
+            GnssFix(
+                epoch_tai_ns=epoch_tai_ns,
+                fix=fix,
+                fix_ok=fix_ok,
+                time_valid=epoch_tai_ns is not None,
+                utc_resolved=utc_resolved,
+                time_accuracy_ns=accuracy_ns,
+                satellites_used=self._satellites_used,
+                read_mono_ns=read_mono_ns,
+            ),
+        )
+
+    def _nav_sat(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        view = ublox_status.satellite_view(message, read_mono_ns)
+        if not self._has_pvt(read_mono_ns):
+            self._satellites_used = view.used
+        return (view,)
+
+    def _tim_svin(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        given = self.fixed_position or self._time_only
+        return (ublox_status.survey_status(message, given, read_mono_ns),)
+
+    def _mon_ver(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
+        identity = ublox_status.identity(message, read_mono_ns)
+        self.family = family_of(identity.model)
+        return (identity,)

@@ -1,0 +1,248 @@
+"""What the FPGA says about itself and its inputs, as frozen values. Reading any of it has no side effect.
+
+Bit assignments: the kernel's ``ptp_ocp`` driver, the vendor driver's debug output and the manuals of the
+closed cores. All functions raise ``DeviceLostError`` when the card answers all ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from timecard.errors import DeviceLostError
+from timecard.pcie.bus import burst_reader
+from timecard.pcie.registers import (
+    ALL_ONES,
+    BLOCKS,
+    CLOCK_SOURCES,
+    SMA_ENABLE,
+    SMA_INPUTS,
+    SMA_OUTPUTS,
+    signed_magnitude,
+)
+from timecard.protocols import RegisterBus
+
+GNSS_STATUS_SINCE: Final = {0: 26, 1: 10}
+"""Image number, by tag, from which on the time-of-day slave has its two receiver registers."""
+
+
+class PpsSource(Enum):
+    """Inputs of the PPS selector, in its order of preference."""
+
+    SMA = 1
+    MAC = 2
+    GNSS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageVersion:
+    """Which FPGA image runs."""
+
+    loader: bool
+    """The golden image runs: an update failed, or there is none."""
+    tag: int
+    """0 SOM card, 1 Production card."""
+    number: int
+
+    def __str__(self) -> str:
+        return f"{'loader' if self.loader else 'fw'} {self.tag}.{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStatus:
+    """The clock's own account of itself."""
+
+    version: tuple[int, int, int]
+    source: str
+    in_sync: bool
+    in_holdover: bool
+    offset_ns: int
+    """Last correction that the clock was asked for, ns."""
+    drift_ppb: int
+    """Accumulated correction of the frequency."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorStatus:
+    """PPS and 10 MHz inputs."""
+
+    present: frozenset[PpsSource]
+    forced: PpsSource | None
+    selected: PpsSource | None
+    """What the clock's servo gets; None when no pulse is present."""
+    clock_10mhz: str
+    """``sma``, ``mac`` or ``onboard``, as closed images report it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PpsSlaveStatus:
+    """The supervisor of the selected pulse."""
+
+    enabled: bool
+    filter_error: bool
+    """A period was not 1 s within 100 ms. Sticky until ``clear_pps_errors``."""
+    lost: bool
+    """Pulses are missing. Sticky."""
+    pulse_width_ms: int | None
+    cable_delay_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TodStatus:
+    """What the time-of-day slave parsed from the receiver's messages."""
+
+    enabled: bool
+    protocol: str
+    errors: tuple[str, ...]
+    tai_minus_utc_s: int | None
+    leap_59: bool
+    leap_61: bool
+    seconds_to_leap: int | None
+    correction_s: int
+    fix_ok: bool | None
+    fix: int | None
+    """0 none, 2 2D, 3 3D, 5 time only; None where image or receiver does not tell."""
+    antenna: int | None
+    """0 init, 1 unknown, 2 ok, 3 short, 4 open."""
+    jamming: int | None
+    satellites_seen: int | None
+    satellites_used: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SmaConnector:
+    """What one SMA connector does."""
+
+    number: int
+    direction: str
+    """``in``, ``out`` or ``off``."""
+    functions: tuple[str, ...]
+    """``10Mhz`` where no function bit is set."""
+
+    def __str__(self) -> str:
+        return f"sma{self.number} {self.direction} {' '.join(self.functions)}".rstrip()
+
+
+def read_image_version(bus: RegisterBus) -> ImageVersion:
+    """The FPGA image's version word."""
+    (word,) = _read(bus, "image", ("version",))
+    loader = word & 0xFFFF == 0
+    half = word >> 16 if loader else word & 0xFFFF
+    return ImageVersion(loader, half >> 15, half & 0x7FFF)
+
+
+def read_clock_status(bus: RegisterBus) -> ClockStatus:
+    """Status words of the adjustable clock."""
+    version, select, status, offset, drift = _read(
+        bus, "reg", ("version", "select", "status", "status_offset", "status_drift")
+    )
+    source = select >> 16 & 0xFF
+    return ClockStatus(
+        version=(version >> 24, version >> 16 & 0xFF, version & 0xFFFF),
+        source=CLOCK_SOURCES.get(source, str(source)),
+        in_sync=bool(status & 1),
+        in_holdover=bool(status & 2),
+        offset_ns=signed_magnitude(offset),
+        drift_ppb=signed_magnitude(drift),
+    )
+
+
+def read_selector(bus: RegisterBus) -> SelectorStatus:
+    """The PPS and clock source selector."""
+    detected, forced_word = _read(bus, "pps_select", ("gpio1", "gpio2"))
+    present = frozenset(s for s in PpsSource if detected >> (s.value - 1) & 1)
+    forced = PpsSource(forced_word & 3) if forced_word & 3 else None
+    best = next((s for s in PpsSource if s in present), None)
+    return SelectorStatus(
+        present=present,
+        forced=forced,
+        selected=forced or best,
+        clock_10mhz="sma" if detected & 0x10 else "mac" if detected & 0x20 else "onboard",
+    )
+
+
+def read_pps_slave(bus: RegisterBus) -> PpsSlaveStatus:
+    """The PPS slave."""
+    ctrl, status, width, delay, version = _read(
+        bus, "pps_to_clk", ("ctrl", "status", "pulse_width", "cable_delay", "version")
+    )
+    wide = version >= 0x0106_0000  # older cores have 16 bits without sign
+    return PpsSlaveStatus(
+        enabled=bool(ctrl & 1),
+        filter_error=bool(status & 1),
+        lost=bool(status & 2),
+        pulse_width_ms=None if width & 0x3FF == 0x3FF else width & 0x3FF,
+        cable_delay_ns=signed_magnitude(delay, 30) if wide else delay & 0xFFFF,
+    )
+
+
+def clear_pps_errors(bus: RegisterBus) -> None:
+    """Clear the sticky errors of the PPS slave; one that persists comes back within a second."""
+    bus.write32(BLOCKS["pps_to_clk"].at("status"), 3)
+
+
+def read_tod(bus: RegisterBus) -> TodStatus:
+    """The time-of-day slave. Its receiver registers are asked for only where the image has them."""
+    image = read_image_version(bus)
+    ctrl, status, correction, utc, leap = _read(
+        bus, "tod", ("ctrl", "status", "correction", "utc_status", "time_to_leap")
+    )
+    gnss = satellites = 0
+    if image.number >= GNSS_STATUS_SINCE.get(image.tag, 0x8000):
+        gnss, satellites = _read(bus, "tod", ("gnss_status", "num_sat"))
+    fix_known, antenna_known, seen_known = gnss >> 28 & 1, gnss >> 29 & 1, satellites >> 16 & 1
+    protocols = ("NMEA", "UBX", "TSIP", "ESIP", "PFEC")
+    protocol = ctrl >> 28 & 7
+    return TodStatus(
+        enabled=bool(ctrl & 1),
+        protocol=protocols[protocol] if protocol < len(protocols) else str(protocol),
+        errors=tuple(name for bit, name in enumerate(("parser", "checksum", "uart")) if status >> bit & 1),
+        tai_minus_utc_s=utc & 0xFF if utc & 0x100 else None,
+        leap_59=bool(utc & 0x2000),
+        leap_61=bool(utc & 0x4000),
+        seconds_to_leap=_signed32(leap) if utc & 0x2_0000 else None,
+        correction_s=signed_magnitude(correction),
+        fix_ok=bool(gnss >> 16 & 1) if fix_known else None,
+        fix=gnss >> 17 & 0xFF if fix_known else None,
+        antenna=gnss & 7 if antenna_known else None,
+        jamming=gnss >> 3 & 3 if antenna_known else None,
+        satellites_seen=satellites & 0xFF if seen_known else None,
+        satellites_used=satellites >> 8 & 0xFF if seen_known else None,
+    )
+
+
+def read_sma(bus: RegisterBus) -> tuple[SmaConnector, ...]:
+    """Direction and functions of the four connectors."""
+    in12, out34 = _read(bus, "sma_map1", ("gpio1", "gpio2"))
+    in34, out12 = _read(bus, "sma_map2", ("gpio1", "gpio2"), all_ones_is_valid=True)
+    if out12 == ALL_ONES:  # an image without the second map has fixed directions
+        in34 = out12 = 0
+    inputs = (in12 & 0xFFFF, in12 >> 16, in34 & 0xFFFF, in34 >> 16)
+    outputs = (out12 & 0xFFFF, out12 >> 16, out34 & 0xFFFF, out34 >> 16)
+    return tuple(_connector(n + 1, inputs[n], outputs[n]) for n in range(4))
+
+
+def _connector(number: int, input_word: int, output_word: int) -> SmaConnector:
+    if input_word & SMA_ENABLE:
+        direction, word, names = "in", input_word, SMA_INPUTS
+    elif output_word & SMA_ENABLE:
+        direction, word, names = "out", output_word, SMA_OUTPUTS
+    else:
+        return SmaConnector(number, "off", ())
+    functions = tuple(names.get(1 << bit, f"bit {bit}") for bit in range(15) if word >> bit & 1)
+    return SmaConnector(number, direction, functions or ("10Mhz",))
+
+
+def _read(
+    bus: RegisterBus, block: str, registers: Sequence[str], all_ones_is_valid: bool = False
+) -> list[int]:
+    words = burst_reader(bus)([BLOCKS[block].at(register) for register in registers])
+    if not all_ones_is_valid and words[0] == ALL_ONES:
+        raise DeviceLostError(bus.name, f"read {block}", f"{registers[0]} reads all ones: the card is gone")
+    return words
+
+
+def _signed32(word: int) -> int:
+    return word - (1 << 32) if word & 0x8000_0000 else word
