@@ -73,7 +73,9 @@ class OneLineErrors(TyperGroup):
             complain(str(error))
             return error.status if isinstance(error, CommandError) else FAILED
         except typer.TyperException as error:
-            complain(f"{_one_line(error.format_message())}; see `{PROGRAM} --help`")
+            context = getattr(error, "ctx", None)
+            command = context.command_path if isinstance(context, typer.Context) else PROGRAM
+            complain(f"{_one_line(error.format_message())}; see `{command} --help`")
             return USAGE
         except (typer.Abort, KeyboardInterrupt):
             return INTERRUPTED

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from appliance.core_report import (
     Announced,
@@ -36,7 +36,7 @@ class Envelope(Reported):
     """After this they say nothing."""
 
 
-class Health(Envelope):
+class Health(Reported):
     """Whether to use this appliance. Status 200 for serve and degraded, 503 for do_not_serve."""
 
     verdict: Verdict
@@ -52,6 +52,10 @@ class Health(Envelope):
     bound: Bounds
     """|clock - TAI| in ns at ``as_of_tai_ns``, with probability ``p``."""
     p: float | None
+    as_of_tai_ns: InstantNs | None
+    """When the values were true."""
+    valid_until_tai_ns: InstantNs | None
+    """After this they say nothing."""
     epoch: int | None
     """Counts the steps of the served clock."""
 
@@ -125,13 +129,14 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    verdict: Verdict | None = Field(default=None, exclude_if=lambda value: value is None)
-    """``do_not_serve`` when core gives no valid report."""
-    reasons: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    verdict: Verdict | None = None
+    """``do_not_serve`` when core gives no valid report; otherwise absent."""
+    reasons: tuple[str, ...] | None = None
+    """With ``verdict``."""
 
     def document(self) -> dict[str, Any]:
         """As it goes out."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude_none=True)
 
     @classmethod
     def no_report(cls, reason: str, kind: str) -> Self:

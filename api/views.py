@@ -7,7 +7,6 @@ from typing import Any, Final, TypeVar
 from api.schemas import (
     CardView,
     ClockView,
-    Envelope,
     GnssView,
     Health,
     HoldoverView,
@@ -126,7 +125,7 @@ def _view(
     kind: type[View], report: CoreReport, *, why_null: dict[str, str] | None = None, **values: Any
 ) -> View:
     """A resource with its envelope; an instant that lacks only the card's clock says so."""
-    if issubclass(kind, Envelope):
+    if "as_of_tai_ns" in kind.model_fields:
         values["as_of_tai_ns"] = report.as_of_tai_ns
         values["valid_until_tai_ns"] = report.tai_at(report.valid_until_mono_ns)
     reason = report.why_null.get("as_of_tai_ns", NO_CARD_CLOCK)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.config import Config
-from appliance.discipline import Discipline, DisciplineConfig
+from appliance.config import Config, ConfigError
+from appliance.config_models import Position
+from appliance.discipline import Discipline
+from appliance.discipline_config import DisciplineConfig, Topology
 from appliance.engine import Engine
 from appliance.events import GnssEdge, OwnEdge
 from appliance.sources import OscillatorSource, SourceRunner, edge_runner, gnss_runner
 from timecard.card import Card
-from timecard.errors import TimeCardError
-from timecard.gnss.receiver import FixedPosition, ReceiverIntent, UbloxReceiver
+from timecard.errors import TimeCardError, UnsupportedError
+from timecard.gnss.receiver import UbloxReceiver
+from timecard.gnss.ublox_profile import FixedPosition, UbloxOptions
 from timecard.mac.oscillators.sa5x import Sa5x
+from timecard.pcie.status import read_selector
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity
 
@@ -23,9 +28,12 @@ log = logging.getLogger(__name__)
 
 MODEL_OF_MODULE: Final = {"sa53": "sa53", "sa55": "sa55"}
 GNSS_MODEL_OF: Final = {"ZED-F9T": "f9t_dual", "RCB-F9T": "f9t_dual"}
-OTHER_GNSS_MODEL: Final = "single_band_raw"
+OTHER_GNSS_MODEL: Final = "single_legacy"
 """A receiver whose pulse nobody characterised counts as an old single-band one."""
 DEFAULT_QUARTZ: Final = "ocxo"
+APPLIED_PLACES: Final = ("receiver", "timestamper", "software")
+WGS84_A_M: Final = 6_378_137.0
+WGS84_F: Final = 1 / 298.257223563
 
 
 @dataclass
@@ -38,16 +46,22 @@ class Assembly:
     oscillator_source: OscillatorSource | None
     oscillator: OscillatorIdentity | None
     topology: str
+    oscillator_model: str
 
 
 def find_oscillator(card: Card, timebase: Timebase) -> tuple[Sa5x, OscillatorIdentity] | None:
-    """The module that answers on the MAC port and whose 10 MHz drives the clock; None without one."""
+    """The module that answers on the MAC port *and* whose 10 MHz drives the clock; None without one."""
     module = Sa5x(card.mac_stream, timebase)
     try:
-        return module, module.identify()
+        identity = module.identify()
+        driven = read_selector(card.bus).clock_10mhz == "mac"
     except TimeCardError as error:
         log.info("no steerable oscillator module reason=%s", error)
         return None
+    if not driven:
+        log.warning("%s: the module's 10 MHz is not selected: it is not steered", card.name)
+        return None
+    return module, identity
 
 
 def assemble(
@@ -63,35 +77,36 @@ def assemble(
     Raises ``TimeCardError`` when the clock itself cannot be used, and when the configured topology needs what
     the card does not have.
     """
+    _refuse_unapplied_delays(config)
     wanted = config.timescale.topology
     found = find_oscillator(card, timebase) if wanted in ("auto", "B") else None
     if wanted == "B" and found is None:
-        raise TimeCardError(
-            card.name, "set up topology B", "no SA5X answers on the MAC port; use topology auto or C"
+        raise UnsupportedError(
+            card.name, "set up topology B", "no SA5X drives this card's 10 MHz; use topology auto or C"
         )
-    topology = wanted if wanted != "auto" else ("B" if found else "C")
+    topology: Topology = wanted if wanted != "auto" else ("B" if found else "C")
     if topology != "D":
         card.clock.take_control()
+    card.ts0.enable(cable_delay_ns=config.ledger.register_ns("timestamper"))
 
-    receiver = UbloxReceiver(card.gnss_stream, timebase, intent=receiver_intent(config))
+    receiver = UbloxReceiver(card.gnss_stream, timebase, receiver_options(config))
     gnss = gnss_runner(receiver, timebase)
     early_events = gnss.step()
-
-    oscillator_source: OscillatorSource | None = None
-    if found:
-        module, _identity = found
-        oscillator_source = OscillatorSource(module, timebase, on_start=module.take_control)
-    discipline = Discipline(
-        _discipline_config(config, topology, found[1] if found else None, receiver),
-        timebase.mono_ns(),
-        resume,
+    module, identity = found or (None, None)
+    oscillator_source = OscillatorSource(module, timebase, on_start=module.take_control) if module else None
+    discipline_config = _discipline_config(
+        config,
+        topology,
+        identity,
+        module.max_frequency_ppb if module else card.clock.max_frequency_ppb,
+        receiver,
     )
     engine = Engine(
-        discipline,
+        Discipline(discipline_config, timebase.mono_ns(), resume),
         card.clock,
         timebase,
         oscillator=oscillator_source,
-        sync_pulse=found[0].sync if found else None,
+        sync_pulse=module.sync if module else None,
         on_step=on_step,
     )
     for event in early_events:
@@ -101,38 +116,62 @@ def assemble(
         edge_runner("pps", card.ts0, GnssEdge, timebase),
         edge_runner("own-pps", card.ts5, OwnEdge, timebase),
     ]
-    if oscillator_source is not None:
+    if oscillator_source:
         runners.append(oscillator_source.runner)
     return Assembly(
         card=card,
         engine=engine,
         runners=runners,
         oscillator_source=oscillator_source,
-        oscillator=found[1] if found else None,
+        oscillator=identity,
         topology=topology,
+        oscillator_model=discipline_config.oscillator_model,
     )
 
 
-def receiver_intent(config: Config) -> ReceiverIntent:
+def _refuse_unapplied_delays(config: Config) -> None:
+    """Each delay is compensated in exactly one place, so a place that nobody writes must not be named."""
+    for row in config.delays:
+        if row.compensated_by not in APPLIED_PLACES:
+            raise ConfigError(
+                [
+                    f"[[delays]] {row.segment}: compensated_by {row.compensated_by!r} is not applied by this"
+                    f" version; use one of {', '.join(APPLIED_PLACES)}"
+                ]
+            )
+
+
+def receiver_options(config: Config) -> UbloxOptions:
     """What the configuration asks of the receiver."""
-    gnss = config.gnss
-    position = gnss.position
-    return ReceiverIntent(
-        fixed_position=position
-        and FixedPosition(
-            latitude_deg=position.latitude_deg,
-            longitude_deg=position.longitude_deg,
-            height_m=position.height_m,
-            accuracy_m=position.accuracy_m,
-        ),
-        survey_s=gnss.survey_s,
-        survey_accuracy_m=gnss.survey_accuracy_m,
-        elevation_deg=gnss.elevation_deg,
+    gnss, position = config.gnss, config.gnss.position
+    return UbloxOptions(
+        fixed_position=_ecef(position) if position else None,
+        survey_min_s=gnss.survey_s,
+        survey_sigma_m=gnss.survey_accuracy_m,
+        antenna_cable_delay_ns=config.ledger.register_ns("receiver"),
+    )
+
+
+def _ecef(position: Position) -> FixedPosition:
+    """WGS 84 geodetic to earth-centred coordinates."""
+    latitude, longitude = math.radians(position.latitude_deg), math.radians(position.longitude_deg)
+    eccentricity2 = WGS84_F * (2 - WGS84_F)
+    normal_m = WGS84_A_M / math.sqrt(1 - eccentricity2 * math.sin(latitude) ** 2)
+    across_m = (normal_m + position.height_m) * math.cos(latitude)
+    return FixedPosition(
+        x_m=across_m * math.cos(longitude),
+        y_m=across_m * math.sin(longitude),
+        z_m=(normal_m * (1 - eccentricity2) + position.height_m) * math.sin(latitude),
+        sigma_m=position.accuracy_m,
     )
 
 
 def _discipline_config(
-    config: Config, topology: str, module: OscillatorIdentity | None, receiver: UbloxReceiver
+    config: Config,
+    topology: Topology,
+    module: OscillatorIdentity | None,
+    max_ppb: float,
+    receiver: UbloxReceiver,
 ) -> DisciplineConfig:
     timescale, ledger = config.timescale, config.ledger
     oscillator_model = timescale.oscillator_model
@@ -142,4 +181,18 @@ def _discipline_config(
     if gnss_model == "auto":
         identity = receiver.identity
         gnss_model = GNSS_MODEL_OF.get(identity.model, OTHER_GNSS_MODEL) if identity else OTHER_GNSS_MODEL
-    raise NotImplementedError(oscillator_model, gnss_model, topology, timescale, ledger)
+    return DisciplineConfig(
+        topology=topology,
+        oscillator_model=oscillator_model,
+        gnss_model=gnss_model,
+        delay_ns=ledger.software_ns("card"),
+        delay_uncertainty_ns=ledger.uncertainty_ns("card"),
+        calibrated=ledger.calibrated,
+        lock_limit_ns=timescale.lock_limit_ns,
+        budget_ns=timescale.budget_ns,
+        p=timescale.p,
+        slew_ns_per_s=timescale.recovery_slew_ns_per_s,
+        max_slew_ns_per_s=timescale.max_slew_ns_per_s,
+        actuator_max_ppb=max_ppb,
+        min_satellites=config.gnss.min_satellites,
+    )

@@ -66,9 +66,9 @@ def _same(value: int) -> Mapping[OscillatorKind, int]:
     return MappingProxyType({"rubidium": value, "ocxo": value, "crystal": value})
 
 
-# G.8275.1: 140 needs a frequency source of category 1 (PRC-traceable), which the card does not have by itself;
-# rubidium is category 2 (150), an OCXO category 3 (160). A plain crystal is none of them and says 160 too, the
-# worst the profile has short of 248.
+# G.8275.1: 140 needs a frequency source of category 1 (PRC-traceable), which the card does not have by
+# itself; rubidium is category 2 (150), an OCXO category 3 (160). A plain crystal is none of them and says 160
+# too, the worst that the profile has short of 248.
 _TELECOM_EXPIRED: Final[Mapping[OscillatorKind, int]] = MappingProxyType(
     {"rubidium": 150, "ocxo": 160, "crystal": 160}
 )
@@ -99,6 +99,7 @@ def clock_quality(
     state: ClockState,
     bound_wide_ns: float | None,
     *,
+    card_bound_ns: float | None = None,
     profile: Profile,
     budget_ns: float,
     oscillator: OscillatorKind,
@@ -109,8 +110,9 @@ def clock_quality(
 ) -> ClockQuality:
     """What to announce for one port or instance.
 
-    ``bound_wide_ns`` is the bound at the port (k = 5 plus biases), None when nothing is claimed. Recovering
-    keeps the class of holdover while the bound is inside the budget, else that of expired holdover.
+    ``bound_wide_ns`` is the bound at the port (k = 5 plus biases), None when nothing is claimed; the accuracy
+    follows it. Recovering keeps the class of holdover while the bound is inside the budget, else it has that of
+    expired holdover; ``card_bound_ns`` is what is held against the budget, by default the port's bound.
     """
     row = PROFILES[profile]
     expired = row.expired[oscillator]
@@ -118,7 +120,8 @@ def clock_quality(
         expired = PRC_TRACEABLE_CLASS
     if profile == "ieee1588" and time_receiver_when_expired:
         expired = TIME_RECEIVER_EXPIRED_CLASS
-    in_budget = bound_wide_ns is not None and bound_wide_ns <= budget_ns
+    judged_ns = bound_wide_ns if card_bound_ns is None else card_bound_ns
+    in_budget = judged_ns is not None and judged_ns <= budget_ns
     clock_class = {
         ClockState.FREE_RUN: row.free_run,
         ClockState.ACQUIRING: row.acquiring,
@@ -143,7 +146,7 @@ def clock_quality(
 
 
 class AccuracyHold:
-    """Hysteresis of clockAccuracy: worse at once; better within ``locked`` only after 60 s of a better bound."""
+    """Hysteresis of clockAccuracy: worse at once, better within ``locked`` after 60 s of a better bound."""
 
     def __init__(self) -> None:
         self._state: ClockState | None = None

@@ -150,7 +150,7 @@ def check_config(path: Path | None = None, dropins: Sequence[Path] | None = None
     try:
         files.extend(_dropins_of(main) if dropins is None else dropins)
     except OSError as error:
-        errors.append(f"{main.with_suffix('.d')}: cannot be read: {_reason(error)}")
+        errors.append(f"{_dropin_directory(main)}: cannot be read: {_reason(error)}")
     for file in files:
         try:
             merged.add(file, _read(file))
@@ -169,8 +169,12 @@ def check_config(path: Path | None = None, dropins: Sequence[Path] | None = None
     )
 
 
+def _dropin_directory(main: Path) -> Path:
+    return main.parent / f"{main.stem}.d"
+
+
 def _dropins_of(main: Path) -> list[Path]:
-    directory = main.with_suffix(".d")
+    directory = _dropin_directory(main)
     if not directory.is_dir():
         return []
     return sorted(entry for entry in directory.iterdir() if entry.name.endswith(".toml"))

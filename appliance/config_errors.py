@@ -51,8 +51,14 @@ class _Example:
 
 def describe_error(error: ValidationError, root: type[BaseModel]) -> Iterator[tuple[Location, str]]:
     """Location and ``key: what is wrong; what is right`` of every error."""
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
         location: Location = detail["loc"]
+        if detail["type"] in ("too_short", "too_long") and any(
+            len(other["loc"]) > len(location) and other["loc"][: len(location)] == location
+            for other in details
+        ):
+            continue  # a list with a bad item is also counted too short: the item's error says enough
         if detail["type"] == "delays":
             for index, text in detail["ctx"]["rows"]:
                 yield (*location, index), f"{dotted((*location, index))}: {text}"

@@ -77,7 +77,7 @@ def _known_delays(rows: tuple[DelayRow, ...]) -> tuple[DelayRow, ...]:
 
 
 def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
+    if not path.is_absolute() or "\0" in str(path):
         raise PydanticCustomError("relative_path", "expected an absolute path")
     return path
 

@@ -54,6 +54,7 @@ class Core:
         self._clock_map = ClockMap()
         self._report: CoreReport | None = None
         self._threads: list[SourceThread] = []
+        self._ptp: PtpServer | None = None
 
     # CoreHandler, called on the IPC thread
 
@@ -85,10 +86,11 @@ class Core:
                 config,
                 self._timebase,
                 resume=resume.discipline if resume else None,
-                on_step=self._clock_map.reset,
+                on_step=self._on_step,
             )
             publisher = Publisher(config, assembly, self._timebase)
-            ptp = PtpServer(config.ptp, publisher.clock_identity) if config.ptp.enable else None
+            self._ptp = PtpServer(config.ptp, publisher.clock_identity) if config.ptp.enable else None
+            ptp = self._ptp
             ipc = CoreServer(config.paths.core_socket, self, group=config.paths.group)
             ipc.start()
             try:
@@ -105,6 +107,12 @@ class Core:
         if self._crash is not None:
             raise self._crash
         return 0
+
+    def _on_step(self) -> None:
+        """The card's clock was stepped: no stamp may be translated by the old line."""
+        self._clock_map.reset()
+        if self._ptp is not None:
+            self._ptp.page.withdraw_maps()
 
     def _find_record(self, card_id: str, card_tai_ns: int) -> RuntimeRecord | None:
         record, reason = runtime_record.load(

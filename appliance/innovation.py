@@ -12,6 +12,7 @@ import numpy as np
 
 WINDOW: Final = 15
 REJECTED_OF_WINDOW: Final = 10
+SUSPECT_REJECTED: Final = 4
 RAMP_FROM_S: Final = 30.0
 """A ramp is one that began at zero at most this long before its first rejected sample."""
 SHORT_N: Final = 32
@@ -74,8 +75,12 @@ class RejectionWatch:
             self._first_s = None
             self._rejected.clear()
 
-    def rejected(self, at_s: float, residual_ns: float) -> Verdict:
-        """A sample did not pass; ``residual_ns`` is against the free prediction."""
+    def rejected(self, at_s: float, residual_ns: float, *, clock_is_suspect: bool = False) -> Verdict:
+        """A sample did not pass; ``residual_ns`` is against the free prediction.
+
+        ``clock_is_suspect``: something else says that it is the clock (not settled yet, oscillator unlocked),
+        so that a few rejections are enough to believe the reference.
+        """
         if self._first_s is None:
             self._first_s = at_s
             since_s = 1.0 if self._accepted_at_s is None else max(1.0, at_s - self._accepted_at_s)
@@ -84,6 +89,8 @@ class RejectionWatch:
             self.suspect_ns = max(self.suspect_ns, abs(residual_ns))
         self._outcomes.append(False)
         self._rejected.append(_Rejected(at_s, residual_ns))
+        if clock_is_suspect:
+            return Verdict.CLOCK if len(self._rejected) >= SUSPECT_REJECTED else Verdict.UNDECIDED
         if self._outcomes.count(False) < REJECTED_OF_WINDOW:
             return Verdict.UNDECIDED
         return self._decide()

@@ -46,6 +46,7 @@ REQUESTS_PER_S: Final = 1000
 BURST: Final = 100
 SO_PEERGROUPS: Final = 59  # Linux 4.13, include/uapi/asm-generic/socket.h; not in the socket module
 CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
+STOP_S: Final = 2.0
 FAILURE_PAUSE_S: Final = 0.1
 COMPLAIN_EVERY_NS: Final = 10 * NS_PER_S
 
@@ -69,12 +70,19 @@ class CoreHandler(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class _Connection:
+class _Turn:
+    """Something that waits to be served: the listener, or a client."""
+
+    step: Callable[[], None]
+    used_ns: int
+
+
+@dataclass(slots=True, eq=False)
+class _Connection(_Turn):
     """One client: a request being collected, or a reply being sent."""
 
     sock: socket.socket
     deadline_ns: int
-    used_ns: int
     request: bytearray = field(default_factory=bytearray)
     reply: memoryview | None = None
     close_after: bool = False
@@ -109,10 +117,8 @@ class CoreServer:
         self._gid: int | None = None
         self._timebase = timebase or HostTimebase()
         self._connections: set[_Connection] = set()
-        self._selector = selectors.DefaultSelector()
         self._listener: socket.socket | None = None
         self._inode = 0
-        self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="core-ipc", daemon=True)
         self._stopping = False
         self._tokens = float(BURST)
@@ -123,31 +129,32 @@ class CoreServer:
 
     def start(self) -> None:
         """Bind and begin to answer."""
-        self._listener = bind_unix(self.path, mode=0o600 if self._group is None else 0o660, group=self._group)
+        listener = bind_unix(self.path, mode=0o600 if self._group is None else 0o660, group=self._group)
+        listener.setblocking(False)
         status = self.path.stat()
         self._inode = status.st_ino
         self._gid = None if self._group is None else status.st_gid
-        self._listener.setblocking(False)
-        self._woken.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._listener = listener
+        self._wake, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, _Turn(self._accept, 0))
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._refilled_ns = self._timebase.mono_ns()
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering and remove the socket."""
+        """Stop answering and remove the socket; a second call does nothing."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
         self._stopping = True
         self._wake.send(b"x")
-        if self._thread.is_alive():
-            self._thread.join(timeout=2.0)
+        self._thread.join(timeout=STOP_S)
         for connection in list(self._connections):
             self._drop(connection)
-        if self._listener is not None:
-            self._listener.close()
-            unlink_own(self.path, self._inode)
-        self._selector.close()
-        self._wake.close()
-        self._woken.close()
+        for opened in (listener, self._selector, self._wake, self._woken):
+            opened.close()
+        unlink_own(self.path, self._inode)
 
     def __enter__(self) -> CoreServer:
         self.start()
@@ -167,9 +174,15 @@ class CoreServer:
             # Over budget: let the clients wait in their sockets, not core in its interpreter.
             self._timebase.sleep_s((1 - self._tokens) / REQUESTS_PER_S)
             return
-        for key, _ in self._selector.select(self._next_deadline_s()):
-            if key.data is not None and self._tokens >= 1:
-                self._guarded(key.data)
+        # Longest unserved first: with the budget spent, the order of the kernel's list would starve its tail.
+        ready = [
+            key.data for key, _ in self._selector.select(self._next_deadline_s()) if key.data is not None
+        ]
+        for turn in sorted(ready, key=lambda turn: turn.used_ns):
+            if self._tokens >= 1:
+                self._tokens -= 1
+                turn.used_ns = self._timebase.mono_ns()
+                self._guarded(turn.step)
         self._expire()
 
     def _guarded(self, step: Callable[[], None]) -> bool:
@@ -205,9 +218,8 @@ class CoreServer:
             self._drop(connection)
 
     def _accept(self) -> None:
-        self._tokens -= 1
         if self._listener is None:
-            return
+            return  # closing
         try:
             sock, _ = self._listener.accept()
         except OSError:
@@ -223,9 +235,11 @@ class CoreServer:
             self.counters["evicted"] += 1
             self._drop(min(self._connections, key=lambda c: c.used_ns))
         now_ns = self._timebase.mono_ns()
-        connection = _Connection(sock=sock, deadline_ns=now_ns + IDLE_NS, used_ns=now_ns)
+        connection = _Connection(
+            step=lambda: self._serve(connection), used_ns=now_ns, sock=sock, deadline_ns=now_ns + IDLE_NS
+        )
         self._connections.add(connection)
-        self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve(connection))
+        self._selector.register(sock, selectors.EVENT_READ, connection)
         if not permitted:
             self.counters["denied"] += 1
             group = f" or to group {self._group}" if self._group else ""
@@ -244,8 +258,6 @@ class CoreServer:
         return self._gid is not None and self._gid in {gid, *_peer_groups(sock)}
 
     def _serve(self, connection: _Connection) -> None:
-        self._tokens -= 1
-        connection.used_ns = self._timebase.mono_ns()
         try:
             if connection.reply is not None:
                 self._send(connection)
@@ -331,14 +343,14 @@ class CoreServer:
             sent = 0
         connection.reply = connection.reply[sent:]
         if connection.reply:
-            self._selector.modify(connection.sock, selectors.EVENT_WRITE, lambda: self._serve(connection))
+            self._selector.modify(connection.sock, selectors.EVENT_WRITE, connection)
             return
         connection.reply = None
         if connection.close_after:
             self._drop(connection)
             return
         connection.deadline_ns = self._timebase.mono_ns() + IDLE_NS
-        self._selector.modify(connection.sock, selectors.EVENT_READ, lambda: self._serve(connection))
+        self._selector.modify(connection.sock, selectors.EVENT_READ, connection)
 
     def _drop(self, connection: _Connection) -> None:
         if connection in self._connections:

@@ -105,7 +105,7 @@ _OSCILLATOR_ROWS: Final = (
         initial_ppb=2000.0, warmup_ppb=50.0, warmup_tau_s=60.0, cold_unless_told=True,
         jump_ppb=50.0, runaway_ppb=50.0, steering_time_s=2.0, settled_ppb=4.3e-2,
     ),
-    # A clock that the FPGA's own servo keeps on the GNSS pulse: noisy while it is held, a bare crystal when not.
+    # A clock that the FPGA's own servo keeps on the GNSS pulse: noisy while held, a bare crystal when not.
     OscillatorModel(
         name="fpga_servo", kind="crystal", white_fm_1s=3.0e-9, flicker_floor=1e-9, random_walk_1day=1.0e-8,
         aging_per_day=1.0e-8, aging_walk_30d=2e-9, tempco_per_degc=1.0e-8,
@@ -139,3 +139,19 @@ _GNSS_ROWS: Final = (
 
 OSCILLATORS: Final[Mapping[str, OscillatorModel]] = MappingProxyType({r.name: r for r in _OSCILLATOR_ROWS})
 GNSS: Final[Mapping[str, GnssModel]] = MappingProxyType({row.name: row for row in _GNSS_ROWS})
+
+
+def oscillator_model(name: str) -> OscillatorModel:
+    """The row of that name; ``ValueError`` lists the known ones."""
+    try:
+        return OSCILLATORS[name]
+    except KeyError:
+        raise ValueError(f"oscillator model {name!r} is unknown, wants one of {', '.join(OSCILLATORS)}") from None
+
+
+def gnss_model(name: str) -> GnssModel:
+    """The row of that name; ``ValueError`` lists the known ones."""
+    try:
+        return GNSS[name]
+    except KeyError:
+        raise ValueError(f"GNSS model {name!r} is unknown, wants one of {', '.join(GNSS)}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Final
 
@@ -18,7 +19,7 @@ from appliance.core_report import (
     ProcessReport,
     PtpReport,
 )
-from appliance.models import oscillator_model
+from appliance.models import OSCILLATORS
 from appliance.ptp.server import PtpServer
 from appliance.reporting import (
     CARD_SOURCES,
@@ -36,6 +37,7 @@ from appliance.serving import (
     FLAG_UTC_OFFSET_VALID,
     TIME_SOURCE_GNSS,
     TIME_SOURCE_INTERNAL_OSCILLATOR,
+    AnnounceData,
     PlaneBounds,
     clock_identity,
     leap_flags,
@@ -45,6 +47,7 @@ from appliance.serving import (
 )
 from appliance.snapshot import ClockSnapshot, ClockState
 from appliance.version import installed_version
+from timecard.errors import TimeCardError
 from timecard.timebase import Timebase
 
 NO_MAP: Final = "the card's clock and the host's clock have not been compared yet"
@@ -63,7 +66,7 @@ class Publisher:
         self._timebase = timebase
         self._started_ns = timebase.mono_ns()
         self._hold = AccuracyHold()
-        self._kind = oscillator_model(assembly.oscillator_model).kind
+        self._kind = OSCILLATORS[assembly.oscillator_model].kind
         self.clock_identity = clock_identity(assembly.card.id)
 
     def publish(self, map_state: MapState | None, ptp: PtpServer | None) -> CoreReport:
@@ -72,69 +75,69 @@ class Publisher:
         snapshot = self._assembly.engine.discipline.snapshot(now_ns)
         hardware = ptp is not None and ptp.hardware_stamps
         wide = plane_bounds(snapshot.bound_wide_at_ns(now_ns), map_state, hardware=hardware)
-        announced = self._announced(snapshot, wide, now_ns, hardware=hardware)
+        data = self._announce_data(snapshot, wide, now_ns, hardware=hardware)
         if ptp is not None:
-            self._to_page(announced, ptp, snapshot)
-        return self._core_report(snapshot, announced, wide, map_state, ptp, now_ns)
+            self._to_page(data, ptp, snapshot)
+        return self._core_report(snapshot, self._announced(data), wide, map_state, ptp, now_ns)
 
-    def _announced(
+    def _announce_data(
         self, snapshot: ClockSnapshot, wide: PlaneBounds, now_ns: int, *, hardware: bool
-    ) -> Announced:
-        config = self._config
+    ) -> AnnounceData:
         quality = clock_quality(
             snapshot.state,
             wide.port_ns,
             card_bound_ns=wide.card_ns,
-            profile=config.ptp.profile,
-            budget_ns=config.timescale.budget_ns,
+            profile=self._config.ptp.profile,
+            budget_ns=self._config.timescale.budget_ns,
             oscillator=self._kind,
             software_stamps=not hardware,
         )
         offset_s, offset_valid = utc_offset(snapshot)
-        flags = leap_flags(self._assembly.engine.board)
-        return Announced(
-            clock_class=quality.clock_class,
+        return AnnounceData(
+            quality=quality,
             clock_accuracy=self._hold.update(now_ns, snapshot.state, quality.clock_accuracy),
-            offset_scaled_log_variance=quality.offset_scaled_log_variance,
-            priority1=config.ptp.priority1,
-            priority2=config.ptp.priority2,
+            utc_offset_s=offset_s,
+            flags=FLAG_PTP_TIMESCALE
+            | leap_flags(self._assembly.engine.board)
+            | (FLAG_UTC_OFFSET_VALID if offset_valid else 0)
+            | (FLAG_TIME_TRACEABLE if quality.time_traceable else 0)
+            | (FLAG_FREQUENCY_TRACEABLE if quality.frequency_traceable else 0),
             time_source=TIME_SOURCE_GNSS
             if snapshot.state is ClockState.LOCKED
             else TIME_SOURCE_INTERNAL_OSCILLATOR,
-            time_traceable=quality.time_traceable,
-            frequency_traceable=quality.frequency_traceable,
-            current_utc_offset_s=offset_s,
-            current_utc_offset_valid=offset_valid,
-            leap59=bool(flags & FLAG_LEAP59),
-            leap61=bool(flags & FLAG_LEAP61),
         )
 
-    def _to_page(self, announced: Announced, ptp: PtpServer, snapshot: ClockSnapshot) -> None:
-        flags = FLAG_PTP_TIMESCALE | sum(
-            flag
-            for flag, is_set in (
-                (FLAG_LEAP61, announced.leap61),
-                (FLAG_LEAP59, announced.leap59),
-                (FLAG_UTC_OFFSET_VALID, announced.current_utc_offset_valid),
-                (FLAG_TIME_TRACEABLE, announced.time_traceable),
-                (FLAG_FREQUENCY_TRACEABLE, announced.frequency_traceable),
-            )
-            if is_set
-        )
+    def _to_page(self, data: AnnounceData, ptp: PtpServer, snapshot: ClockSnapshot) -> None:
         ptp.page.publish_announce(
-            clock_class=announced.clock_class,
-            clock_accuracy=announced.clock_accuracy,
-            offset_scaled_log_variance=announced.offset_scaled_log_variance,
-            current_utc_offset=announced.current_utc_offset_s,
-            flags=flags,
-            time_source=announced.time_source,
-            priority1=announced.priority1,
-            priority2=announced.priority2,
+            clock_class=data.quality.clock_class,
+            clock_accuracy=data.clock_accuracy,
+            offset_scaled_log_variance=data.quality.offset_scaled_log_variance,
+            current_utc_offset=data.utc_offset_s,
+            flags=data.flags,
+            time_source=data.time_source,
+            priority1=self._config.ptp.priority1,
+            priority2=self._config.ptp.priority2,
             grandmaster_identity=self.clock_identity,
             steps_removed=0,
             epoch=snapshot.epoch,
         )
         ptp.page.set_serving(snapshot.as_of_tai_ns is not None)
+
+    def _announced(self, data: AnnounceData) -> Announced:
+        return Announced(
+            clock_class=data.quality.clock_class,
+            clock_accuracy=data.clock_accuracy,
+            offset_scaled_log_variance=data.quality.offset_scaled_log_variance,
+            priority1=self._config.ptp.priority1,
+            priority2=self._config.ptp.priority2,
+            time_source=data.time_source,
+            time_traceable=data.quality.time_traceable,
+            frequency_traceable=data.quality.frequency_traceable,
+            current_utc_offset_s=data.utc_offset_s,
+            current_utc_offset_valid=bool(data.flags & FLAG_UTC_OFFSET_VALID),
+            leap59=bool(data.flags & FLAG_LEAP59),
+            leap61=bool(data.flags & FLAG_LEAP61),
+        )
 
     def _core_report(
         self,
@@ -205,16 +208,20 @@ class Publisher:
 
     def _card_report(self) -> CardReport:
         card, board = self._assembly.card, self._assembly.engine.board
-        facts = card.facts()
+        try:
+            facts = dataclasses.asdict(card.facts())
+            reason = "the card does not tell"
+        except TimeCardError as error:
+            facts, reason = {}, str(error)
         return CardReport.partial(
-            "the card does not tell",
+            reason,
             id=card.id,
             access_path=card.access_path,
-            image_version=facts.image_version,
-            core_version=facts.clock_core_version,
-            clock_source=facts.clock_source,
-            pps_selector=facts.pps_source,
-            sma=dict(facts.sma),
+            image_version=facts.get("image_version"),
+            core_version=facts.get("clock_core_version"),
+            clock_source=facts.get("clock_source"),
+            pps_selector=facts.get("pps_source"),
+            sma=facts.get("sma"),
             faults=tuple(f"{name}: {board.faults[name]}" for name in CARD_SOURCES if name in board.faults),
         )
 

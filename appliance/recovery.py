@@ -27,6 +27,9 @@ class Return:
 
     offset_ns: float
     """Median of measured minus predicted phase."""
+    latest_ns: float
+    """The same at the last pulse, from a line through all: for a reference that moves against the prediction."""
+    slope_ppb: float
     samples: int
     problem: str | None
     """Why it is not believed; None when it is."""
@@ -63,8 +66,8 @@ class ReturnCheck:
         times = np.array([t for t, _ in self._residuals])
         values = np.array([v for _, v in self._residuals])
         offset_ns = float(median(values.tolist()))
-        slope_ppb = float(np.polyfit(times - times[0], values, 1)[0])
-        scatter_ns = float(np.median(np.abs(values - offset_ns)))
+        slope_ppb, latest_ns = (float(v) for v in np.polyfit(times - times[-1], values, 1))
+        scatter_ns = float(np.median(np.abs(values - latest_ns - slope_ppb * (times - times[-1]))))
         slope_limit_ppb = SLOPE_ALLOWANCE_PPB + 5.0 * slope_sigma_ppb
         problem = None
         if abs(offset_ns) > limit_ns:
@@ -73,4 +76,4 @@ class ReturnCheck:
             problem = f"it drifts by {slope_ppb:.2f} ns/s, at most {slope_limit_ppb:.2f} ns/s can be the clock's"
         elif scatter_ns > SCATTER * self._noise_ns:
             problem = f"its pulses scatter by {scatter_ns:.0f} ns"
-        return Return(offset_ns, len(values), problem)
+        return Return(offset_ns, latest_ns, slope_ppb, len(values), problem)

@@ -10,6 +10,7 @@ from typing import Final
 
 from appliance.board import StatusBoard
 from appliance.clock_map import MapState
+from appliance.clock_quality import ClockQuality
 from appliance.config import Config
 from appliance.ptp.primitives import mac_to_clock_identity
 from appliance.snapshot import ClockSnapshot
@@ -29,6 +30,19 @@ FLAG_UTC_OFFSET_VALID: Final = 0x04
 FLAG_PTP_TIMESCALE: Final = 0x08
 FLAG_TIME_TRACEABLE: Final = 0x10
 FLAG_FREQUENCY_TRACEABLE: Final = 0x20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceData:
+    """What the next Announce says of the clock."""
+
+    quality: ClockQuality
+    clock_accuracy: int
+    """As announced: better than ``quality`` never, worse while an improvement has to prove itself."""
+    utc_offset_s: int
+    flags: int
+    """Low byte of flagField."""
+    time_source: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import Final
 
 from timecard.timescale import NS_PER_S
 
-RECOVERY_S: Final = 900.0
-"""A slew ends within 15 minutes if the largest rate allows it."""
+RECOVERY_S: Final = 750.0
+"""Planned length of a slew, so that with its exponential tail it ends within 15 minutes."""
 HISTORY: Final = 256
 
 
@@ -38,16 +38,19 @@ class Servo:
         self._limits = limits
         self._residue_ppb = 0.0
         self._commanded_ppb: float | None = None
+        self._slew_ns_per_s = limits.slew_ns_per_s
 
     def slew_ppb(self, phase_ns: float, *, fast: bool = False) -> float:
-        """Rate that removes ``phase_ns``: exponential when small, at the slew rate when large.
+        """Rate that removes ``phase_ns``: exponential when small, at a constant slew rate when large.
 
-        The slew rate is the default, more if it would take longer than 15 minutes, and with ``fast`` (nobody is
-        served yet) the largest.
+        The slew rate is the default, more if the slew would take longer than planned, and with ``fast`` (nobody
+        is served yet) the largest. It is kept until the phase is small again.
         """
         limits = self._limits
-        rate = limits.max_slew_ns_per_s if fast else max(limits.slew_ns_per_s, abs(phase_ns) / RECOVERY_S)
-        rate = min(rate, limits.max_slew_ns_per_s)
+        planned = max(self._slew_ns_per_s, abs(phase_ns) / RECOVERY_S)
+        rate = min(limits.max_slew_ns_per_s if fast else planned, limits.max_slew_ns_per_s)
+        slewing = abs(phase_ns) > rate * self._steering_time_s
+        self._slew_ns_per_s = rate if slewing and not fast else limits.slew_ns_per_s
         # The only sign change of the loop: a clock that is ahead must run slower.
         return -max(-rate, min(rate, phase_ns / self._steering_time_s))
 

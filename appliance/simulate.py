@@ -17,7 +17,7 @@ from appliance.assembly import Assembly, assemble
 from appliance.clock_quality import clock_quality
 from appliance.config import Config
 from appliance.engine import Engine
-from appliance.models import oscillator_model
+from appliance.models import OSCILLATORS
 from appliance.run_options import RunOptions
 from appliance.simulation_report import Recorder, Row, plot, write_json
 from timecard.card import card_on_bus
@@ -107,7 +107,7 @@ class Simulation:
             card_bound_ns=wide_ns,
             profile=self.config.ptp.profile,
             budget_ns=self.config.timescale.budget_ns,
-            oscillator=oscillator_model(self.assembly.oscillator_model).kind,
+            oscillator=OSCILLATORS[self.assembly.oscillator_model].kind,
         )
         self.recorder.add(
             Row(
@@ -197,7 +197,8 @@ def _text(summary: dict[str, Any]) -> str:
     if locked["seconds"]:
         lines.append(
             f"locked {locked['seconds']:.0f} s: error mean {locked['mean_ns']:.2f} ns, std"
-            f" {locked['std_ns']:.2f} ns, max {locked['max_abs_ns']:.2f} ns; bound at most {bound['max_locked_ns']:.1f} ns"
+            f" {locked['std_ns']:.2f} ns, max {locked['max_abs_ns']:.2f} ns; bound at most"
+            f" {bound['max_locked_ns']:.1f} ns"
         )
     lines.append(f"bound claimed {bound['claimed_s']} s, violated {bound['violations']} s")
     lines += [

@@ -106,10 +106,17 @@ class Tracker:
             self.accepted_run = 0
         return innovation
 
-    def verdict(self, mono_ns: int, innovation: Innovation) -> Verdict:
+    def verdict(self, mono_ns: int, innovation: Innovation, *, clock_is_suspect: bool) -> Verdict:
         """After a rejected sample: has the run of rejections become a decision?"""
         self.rejections.allowance = self._jump_allowance(mono_ns)
-        return self.rejections.rejected(mono_ns / NS_PER_S, innovation.residual_ns)
+        return self.rejections.rejected(
+            mono_ns / NS_PER_S, innovation.residual_ns, clock_is_suspect=clock_is_suspect
+        )
+
+    def realign(self, mono_ns: int) -> None:
+        """Move the filter's time to that of a pulse again, after coasting in seconds of another clock."""
+        if mono_ns > self._anchor_ns:
+            self._advance(mono_ns, (mono_ns - self._anchor_ns) / NS_PER_S)
 
     def coast(self, mono_ns: int) -> None:
         """No pulse: follow in whole seconds."""

@@ -43,8 +43,8 @@ def make_page() -> ClockPage:
     page = ClockPage()
     raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
     page.publish_map(
-        anchor_raw_ns=raw_ns,
-        anchor_tai_ns=time.time_ns() + TAI_MINUS_UTC_2017_S * NS_PER_S,
+        raw_anchor_ns=raw_ns,
+        tai_anchor_ns=time.time_ns() + TAI_MINUS_UTC_2017_S * NS_PER_S,
         rate_ppb=0.0,
         valid_until_raw_ns=raw_ns + 600 * NS_PER_S,
         error_ns=0,
@@ -53,7 +53,7 @@ def make_page() -> ClockPage:
         clock_class=6,
         clock_accuracy=0x25,
         offset_scaled_log_variance=0x59E0,
-        current_utc_offset_s=TAI_MINUS_UTC_2017_S,
+        current_utc_offset=TAI_MINUS_UTC_2017_S,
         flags=0x08,
         time_source=0x20,
         priority1=128,
@@ -96,7 +96,9 @@ def run(seconds: float) -> dict[str, float]:
             metrics[f"answered_percent_at_{rate}"] = answer["answered_percent"]
             metrics[f"median_us_at_{rate}"] = answer["median_us"]
             metrics[f"p99_us_at_{rate}"] = answer["p99_us"]
-            metrics[f"server_cpu_us_per_exchange_at_{rate}"] = round(1e6 * cpu_s / max(1, answer["complete"]), 2)
+            metrics[f"server_cpu_us_per_exchange_at_{rate}"] = round(
+                1e6 * cpu_s / max(1, answer["complete"]), 2
+            )
             metrics[f"txts_missing_at_{rate}"] = stats["txts.missing"]
             metrics[f"rxdrops_at_{rate}"] = stats["rxdrops"]
     metrics["server_rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -1,6 +1,6 @@
 /*
- * Open-loop SPTP load: sends Delay_Req at a given rate from many client identities and counts the exchanges that
- * were fully answered (Sync and Announce). Prints one JSON object.
+ * Open-loop SPTP load: sends Delay_Req at a given rate from many client identities and counts the exchanges
+ * that were fully answered (Sync and Announce). Prints one JSON object.
  *
  *   ptp_load ADDRESS EVENT_PORT REQUESTS_PER_S SECONDS IDENTITIES
  */
@@ -14,7 +14,14 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { BURST = 64, REQUEST_SIZE = 52, REPLY_SIZE = 128, SEQUENCES = 65536, LINGER_NS = 300000000, BUCKETS = 2000 };
+enum {
+    BURST = 64,
+    REQUEST_SIZE = 52,
+    REPLY_SIZE = 128,
+    SEQUENCES = 65536,
+    LINGER_NS = 300000000,
+    BUCKETS = 2000
+};
 enum { SAW_SYNC = 1, SAW_ANNOUNCE = 2 };
 
 static struct {
@@ -37,10 +44,10 @@ static int64_t now_ns(void)
 static void make_request(uint8_t *out, uint32_t identity, uint16_t sequence)
 {
     static const uint8_t request[REQUEST_SIZE] = {
-        0x01, 0x12, 0, 50, 0, 0, 0x24, 0x00, /* Delay_Req, 50 bytes, SPTP flags */
-        [20] = 0x0C, 0x42, 0xA1, 0xFF,       /* identity; the low half is filled in */
-        [28] = 0x10, 0x92,                   /* port number above 10: all replies to this socket */
-        [33] = 0x7F, [44] = 0x20, 0x07, 0, 2,
+        0x01,        0x12,        0,    50,   0, 0, 0x24, 0x00, /* Delay_Req, 50 bytes, SPTP flags */
+        [20] = 0x0C, 0x42,        0xA1, 0xFF,                   /* identity; the low half is filled in */
+        [28] = 0x10, 0x92, /* port number above 10: all replies to this socket */
+        [33] = 0x7F, [44] = 0x20, 0x07, 0,    2,
     };
 
     memcpy(out, request, sizeof(request));
@@ -175,7 +182,8 @@ int main(int argc, char **argv)
         poll(&wait, 1, 1);
         receive_replies(fd);
     }
-    printf("{\"offered_per_s\": %.0f, \"sent\": %llu, \"send_errors\": %llu, \"syncs\": %llu, \"announces\": %llu, "
+    printf("{\"offered_per_s\": %.0f, \"sent\": %llu, \"send_errors\": %llu, \"syncs\": %llu, \"announces\": "
+           "%llu, "
            "\"complete\": %llu, \"complete_per_s\": %.0f, \"answered_percent\": %.2f, \"median_us\": %.0f, "
            "\"p99_us\": %.0f}\n",
            rate, (unsigned long long)sent, (unsigned long long)send_errors, (unsigned long long)syncs,

@@ -1,7 +1,7 @@
 """Two network namespaces joined by a veth pair, for tests that need real ports, hosts and packet stamps.
 
-Everything made here is removed here, processes included. Without root, ``ip`` or the right to make namespaces a
-test skips and says so; where ``CI`` is ``true`` a missing peer is a failure, because there nothing may go untested.
+Everything made here is removed here, processes included. Without root, ``ip`` or the right to make namespaces
+a test skips and says so; where ``CI`` is ``true`` a missing peer is a failure: nothing may go untested there.
 """
 
 from __future__ import annotations

@@ -49,6 +49,8 @@ class Sample:
     sequence_id: int
     path: int
     """Value of TLV 0x2007: which source port, and so which network path, was asked for."""
+    server_port: int
+    """The source port that the Sync came from."""
     t1_server_ns: int
     t2_host_ns: int
     t3_host_ns: int
@@ -168,6 +170,7 @@ class Exchange:
         self.path = path
         self.sync: Sync | None = None
         self.announce: Announce | None = None
+        self.sync_port = 0
         self.t2_host_ns: int | None = None
         self.t3_host_ns: int | None = None
         self._rules = rules
@@ -179,7 +182,9 @@ class Exchange:
         message = DelayReq(header=header, tlvs=(AlternateResponsePort(self.path),))
         return encode(message, REQUEST_TRAILER_BYTES)
 
-    def offer(self, datagram: bytes, realtime_ns: int | None, refused: Counter[str]) -> None:
+    def offer(
+        self, datagram: bytes, realtime_ns: int | None, source_port: int, refused: Counter[str]
+    ) -> None:
         """Take a datagram of the server; what does not belong to this exchange is counted in ``refused``."""
         try:
             message = decode(datagram)
@@ -198,7 +203,8 @@ class Exchange:
             if self.sync is not None:
                 refused["duplicate"] += 1
                 return
-            self.sync, self.t2_host_ns, self._pinned = message, realtime_ns, header.source
+            self.sync, self.sync_port, self.t2_host_ns = message, source_port, realtime_ns
+            self._pinned = header.source
         elif self.announce is not None:
             refused["duplicate"] += 1
         else:
@@ -241,6 +247,7 @@ class Exchange:
         return Sample(
             sequence_id=self.sequence_id,
             path=self.path,
+            server_port=self.sync_port,
             t1_server_ns=t1,
             t2_host_ns=t2,
             t3_host_ns=t3,

@@ -158,7 +158,7 @@ class SptpClient:
                 if plain_address(received.address) != self.address:
                     self.foreign[plain_address(received.address)] += 1
                     continue
-                current.offer(received.data, received.realtime_ns, self.refused)
+                current.offer(received.data, received.realtime_ns, received.port, self.refused)
 
     def attempt(self, outcomes: Counter[Outcome]) -> Attempt:
         """What has been tried so far and what came of it."""

@@ -137,6 +137,7 @@ class SptpReport:
         chosen = [s for s in self.samples if s.path == path]
         return {
             "count": len(chosen),
+            "server_ports": sorted({s.server_port for s in chosen}),
             "offset_median_ns": statistics.median(s.offset_ns for s in chosen),
             "path_delay_median_ns": statistics.median(s.raw_path_delay_ns for s in chosen),
         }

@@ -68,13 +68,14 @@ class Ptp4lClient:
         deadline = time.monotonic() + timeout_s
         while len(found := self.measured()) < count:
             if time.monotonic() > deadline:
-                raise AssertionError(f"ptp4l: {len(found)} of {count} offsets after {timeout_s} s:\n{self.log()}")
+                raise AssertionError(f"{len(found)} of {count} offsets in {timeout_s} s:\n{self.log()}")
             time.sleep(0.1)
         return found
 
     def get(self, data_set: str) -> dict[str, str]:
         """The fields of a management answer, as ``pmc`` prints them."""
-        out = self._space.run("pmc", "-u", "-b", "0", "-s", self._uds, "-i", f"{self._uds}.pmc", f"GET {data_set}")
+        own = f"{self._uds}.pmc"
+        out = self._space.run("pmc", "-u", "-b", "0", "-s", self._uds, "-i", own, f"GET {data_set}")
         return dict(
             parts
             for line in out.splitlines()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.interop.serving_process import read_clocks
 from tests.netns import Pair
 
 UTC_OFFSET_S = 37
@@ -20,7 +20,7 @@ ANNOUNCE = {
     "clock_class": 6,
     "clock_accuracy": 0x25,
     "offset_scaled_log_variance": 0x4E5D,
-    "current_utc_offset_s": UTC_OFFSET_S,
+    "current_utc_offset": UTC_OFFSET_S,
     "flags": 0x3C,
     "time_source": 0x20,
     "priority1": 128,
@@ -42,33 +42,31 @@ class Served:
 
     def ahead_ns(self, realtime_ns: int) -> float:
         """Served time minus the host's (as TAI) at a recent CLOCK_REALTIME instant."""
-        best_ns, raw_now_ns, realtime_now_ns = min(self._read_clocks() for _ in range(5))
+        best_ns, raw_now_ns, realtime_now_ns = min(read_clocks() for _ in range(5))
         assert best_ns < 50_000, "the clocks of this host cannot be read closely enough"
         raw_ns = raw_now_ns - (realtime_now_ns - realtime_ns)
         elapsed_ns = raw_ns - self.raw_ns
         served_ns = self.tai_ns + elapsed_ns + round(elapsed_ns * self.rate_ppb * 1e-9)
         return float(served_ns - realtime_ns - UTC_OFFSET_S * 1_000_000_000)
 
-    @staticmethod
-    def _read_clocks() -> tuple[int, int, int]:
-        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-        realtime_ns = time.time_ns()
-        after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-        return after_ns - before_ns, (before_ns + after_ns) // 2, realtime_ns
-
     def stats(self) -> dict[str, int]:
         """The server's counters."""
-        return self._ask("stats")
-
-    def set_serving(self, serving: bool) -> None:
-        """Whether it may answer at all."""
-        self._ask(f"serving {int(serving)}")
-
-    def _ask(self, line: str) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
+        self.process.stdin.write("\n")
         self.process.stdin.flush()
         return dict(_answer(self.process))
+
+    def stop(self) -> None:
+        """End the server in good order."""
+        _end(self.process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let the server take leave of its clients."""
+    assert process.stdin is not None
+    process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5)
 
 
 def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -110,4 +108,5 @@ def served(
         assert started["timestamping"] == "software"
         yield Served(pair.addresses(family)[0], started["raw_ns"], started["tai_ns"], rate_ppb, process)
     finally:
+        _end(process)
         pair.server.stop(process)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import selectors
 import socket
-import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from timecard.emulator.faults import FaultError
 
@@ -33,44 +32,37 @@ def control_path(card_path: Path) -> Path:
     return card_path.with_name(card_path.name + ".ctl")
 
 
-class ControlServer:
-    """Answers control requests in a thread of its own; ``handler`` does its own locking."""
+class Loop(Protocol):
+    """The emulator's one event loop."""
 
-    def __init__(self, path: Path, handler: Handler) -> None:
+    def add_reader(self, source: socket.socket, ready: Callable[[], object]) -> None:
+        """Call ``ready`` whenever ``source`` is readable."""
+        ...
+
+    def remove_reader(self, source: socket.socket) -> None:
+        """The reverse."""
+        ...
+
+
+class ControlServer:
+    """Answers control requests inside the emulator's loop; never blocks it."""
+
+    def __init__(self, path: Path, handler: Handler, loop: Loop) -> None:
         """Bind the socket, readable by its owner only. Raises ``OSError``."""
         self.path = path
         self._handler = handler
+        self._loop = loop
         self._listener = listen_on(path)
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._pending: dict[socket.socket, bytearray] = {}
-        self._thread = threading.Thread(target=self._run, name="emulator-control", daemon=True)
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
+        loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
         """Stop, and remove the socket's file."""
-        self._wake_write.send(b"x")
-        if self._thread.is_alive():
-            self._thread.join(timeout=CLIENT_TIMEOUT_S)
-        self._selector.close()
-        for sock in (*self._pending, self._listener, self._wake_read, self._wake_write):
-            sock.close()
+        for client in list(self._pending):
+            self._drop(client)
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
         self.path.unlink(missing_ok=True)
-
-    def _run(self) -> None:
-        while True:
-            for key, _ in self._selector.select():
-                if key.fileobj is self._wake_read:
-                    return
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif isinstance(key.fileobj, socket.socket):
-                    self._receive(key.fileobj)
 
     def _accept(self) -> None:
         try:
@@ -80,10 +72,9 @@ class ControlServer:
         if len(self._pending) >= MAX_CLIENTS:
             client.close()
             return
-        # An answer is smaller than a socket's buffer: only a client that never reads makes a send wait.
-        client.settimeout(CLIENT_TIMEOUT_S)
+        client.setblocking(False)
         self._pending[client] = bytearray()
-        self._selector.register(client, selectors.EVENT_READ)
+        self._loop.add_reader(client, partial(self._receive, client))
 
     def _receive(self, client: socket.socket) -> None:
         buffer = self._pending[client]
@@ -93,16 +84,25 @@ class ControlServer:
             while (end := buffer.find(b"\n")) >= 0:
                 line = bytes(buffer[:end])
                 del buffer[: end + 1]
-                client.sendall(answer(line, self._handler))
+                _send(client, answer(line, self._handler))
             if len(buffer) > MAX_LINE_BYTES:
-                client.sendall(_encode({"ok": False, "error": f"longer than {MAX_LINE_BYTES} bytes"}))
+                _send(client, _encode({"ok": False, "error": f"longer than {MAX_LINE_BYTES} bytes"}))
                 data = b""
         except OSError:
             data = b""
         if not data:
-            self._selector.unregister(client)
-            del self._pending[client]
-            client.close()
+            self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._loop.remove_reader(client)
+        del self._pending[client]
+        client.close()
+
+
+def _send(client: socket.socket, reply: bytes) -> None:
+    """An answer fits into a socket's buffer; a client that has let it fill up is not served any further."""
+    if client.send(reply) < len(reply):
+        raise BlockingIOError
 
 
 def answer(line: bytes, handler: Handler) -> bytes:
@@ -152,6 +152,7 @@ def request(card_path: Path, message: dict[str, Any], timeout_s: float = CLIENT_
 def listen_on(path: Path) -> socket.socket:
     """A listening UNIX socket for its owner only, in place of one that nobody answers; raises ``OSError``."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
     try:
         free_path(path)
         sock.bind(str(path))

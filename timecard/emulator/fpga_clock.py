@@ -30,7 +30,7 @@ _FRACTIONS: Final = frozenset(
 
 
 class ClockCore(RegisterBlock):
-    """The clock. ``on_jump`` is called with the time when the clock was moved other than by counting."""
+    """The clock. ``on_change(t_ns, jumped)`` is called when its future is no longer what it was."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class ClockCore(RegisterBlock):
         t_ns: int,
         card_ns: int,
         version: tuple[int, int, int],
-        on_jump: Callable[[int], None],
+        on_change: Callable[[int, bool], None],
     ) -> None:
         major, minor, build = version
         super().__init__(
@@ -51,7 +51,7 @@ class ClockCore(RegisterBlock):
         )
         self._has_fraction = major >= 2
         self.counter = Counter(oscillator, t_ns, card_ns)
-        self._on_jump = on_jump
+        self._on_change = on_change
         self._good_offsets = 0
         """The last four corrections as bits, 1 for one within the threshold."""
         self._adjusted_s = card_ns // NS_PER_S
@@ -95,6 +95,7 @@ class ClockCore(RegisterBlock):
             self._jumped(t_ns)
         elif offset_ns:
             self.counter.slew(t_ns, offset_ns, interval_ns // TICK_NS * TICK_NS)
+            self._on_change(t_ns, False)
 
     def add_drift(self, t_ns: int, drift_ns: int) -> None:
         """A correction of the servo, in ns per second."""
@@ -157,6 +158,7 @@ class ClockCore(RegisterBlock):
         # At most 1 ns per tick.
         per_tick = max(-1.0, min(1.0, drift / 65536 / ticks)) if ticks else 0.0
         self.counter.set_drift(t_ns, per_tick / TICK_NS)
+        self._on_change(t_ns, False)
 
     def _note_correction(self, t_ns: int, good: bool) -> None:
         self._good_offsets = (self._good_offsets << 1 | good) & 0xF
@@ -164,7 +166,7 @@ class ClockCore(RegisterBlock):
 
     def _jumped(self, t_ns: int) -> None:
         self._adjusted_s = self.counter.card_ns(t_ns) // NS_PER_S
-        self._on_jump(t_ns)
+        self._on_change(t_ns, True)
 
     def _status(self, t_ns: int) -> int:
         if self._good_offsets != 0xF:

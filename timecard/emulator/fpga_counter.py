@@ -108,7 +108,13 @@ class Counter:
         coarse_ns = t_ns + self._base_ns
         second = (coarse_ns + math.floor(self._error_ns)) // NS_PER_S + 1
         left_ns = second * NS_PER_S - coarse_ns - self._error_ns
-        return second, t_ns + max(1, math.ceil(left_ns / (1.0 + self._drift + self._slew)))
+        speed = 1.0 + self._drift
+        if self._slew_left_ns:
+            if left_ns > self._slew_left_ns + speed * self._slew_left_ns / self._slew:
+                left_ns -= self._slew_left_ns
+            else:
+                speed += self._slew
+        return second, t_ns + max(1, math.ceil(left_ns / speed))
 
     # --- adjusting ---
 

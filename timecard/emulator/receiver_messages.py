@@ -45,8 +45,8 @@ _GRIDS: Final[Mapping[int, tuple[int, int, int, bool]]] = {
 LAT_1E7: Final = 473_769_000
 LON_1E7: Final = 85_417_000
 HEIGHT_MM: Final = 470_000
-ECEF_CM: Final = (427_853_100, 64_254_700, 467_036_300)
-"""The antenna's position, the same in both forms to about a metre."""
+ECEF_CM: Final = (427_926_933, 64_272_546, 467_058_650)
+"""The antenna's position (WGS 84), the same in both forms."""
 
 
 class LeapSchedule:
@@ -164,16 +164,18 @@ def nav_timegps(epoch: Epoch) -> bytes:
     """NAV-TIMEGPS."""
     week, tow_ns = tai_to_gps(epoch.tai_s * NS_PER_S)
     leap_s = epoch.leap.tai_minus_utc_s(epoch.tai_s) - _LEAP_BASE_S
-    return _TIMEGPS.pack(
-        tow_ns // 1_000_000, 0, week, leap_s, epoch.valid_time, epoch.nav.time_accuracy_ns
-    )
+    return _TIMEGPS.pack(tow_ns // 1_000_000, 0, week, leap_s, epoch.valid_time, epoch.nav.time_accuracy_ns)
 
 
 def nav_timeutc(epoch: Epoch) -> bytes:
     """NAV-TIMEUTC."""
     standard = _USNO << 4 if epoch.nav.leap_known else 0
     return _TIMEUTC.pack(
-        epoch.itow_ms, epoch.nav.time_accuracy_ns, 0, *epoch.leap.utc(epoch.tai_s), epoch.valid_time | standard
+        epoch.itow_ms,
+        epoch.nav.time_accuracy_ns,
+        0,
+        *epoch.leap.utc(epoch.tai_s),
+        epoch.valid_time | standard,
     )
 
 
@@ -201,7 +203,13 @@ def nav_sat(epoch: Epoch) -> bytes:
         flags = 0x1917 | used << 3 if sat.cno_dbhz else 0x0811
         parts.append(
             _SAT.pack(
-                sat.gnss_id, sat.sv_id, sat.cno_dbhz, sat.elevation_deg, sat.azimuth_deg, number % 5 - 2, flags
+                sat.gnss_id,
+                sat.sv_id,
+                sat.cno_dbhz,
+                sat.elevation_deg,
+                sat.azimuth_deg,
+                number % 5 - 2,
+                flags,
             )
         )
     return b"".join(parts)
@@ -260,7 +268,21 @@ def mon_hw(epoch: Epoch) -> bytes:
     rf = epoch.rf
     noise, agc = (85, 5200) if rf.jamming < 2 else (170, 2100)
     return _HW.pack(
-        0, 0, 0, 0, noise, agc, rf.antenna, rf.antenna_power, rf.jamming << 2, 0, bytes(17), rf.jam_indicator, 0, 0, 0
+        0,
+        0,
+        0,
+        0,
+        noise,
+        agc,
+        rf.antenna,
+        rf.antenna_power,
+        rf.jamming << 2,
+        0,
+        bytes(17),
+        rf.jam_indicator,
+        0,
+        0,
+        0,
     )
 
 

@@ -258,7 +258,9 @@ class UbloxReceiver:
                         return None
                     elif frame.key == ubx.ACK_ACK and frame.payload == answered and reply is not None:
                         return reply
-        raise DeviceTimeoutError(self.name, f"configure GNSS receiver ({key:04X})", f"no answer in {timeout_s} s")
+        raise DeviceTimeoutError(
+            self.name, f"configure GNSS receiver ({key:04X})", f"no answer in {timeout_s} s"
+        )
 
     def _deadline(self, timeout_s: float) -> int:
         return self._timebase.mono_ns() + round(timeout_s * NS_PER_S)

@@ -91,7 +91,9 @@ class UartStream:
         write32(self._base + _IIR, _FCR_INIT)
         write32(self._base + _MCR, 0)
         write32(self._base + _IER, _IER_POLL)
-        self._line_status()
+        status = self._bus.read32(self._base + _LSR)  # errors of the time before are nobody's
+        if status >= _LSR_IMPOSSIBLE:
+            raise self._gone("open", "LSR", status)
 
     def set_baud(self, baud: int) -> None:
         """Change the rate; both FIFOs are emptied."""

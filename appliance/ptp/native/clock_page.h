@@ -36,7 +36,8 @@ struct clock_announce {
     uint16_t steps_removed;
     uint8_t clock_class;
     uint8_t clock_accuracy;
-    uint8_t flags; /* low byte of flagField: leap61 1, leap59 2, UTC valid 4, PTP timescale 8, traceable 16, 32 */
+    uint8_t
+        flags; /* low byte of flagField: leap61 1, leap59 2, UTC valid 4, PTP timescale 8, traceable 16, 32 */
     uint8_t time_source;
     uint8_t priority1;
     uint8_t priority2;
@@ -75,10 +76,12 @@ static inline void clock_page_write(struct clock_page *page, const struct clock_
 
 /*
  * Bring `data` up to date. `generation` is the reader's memory of what it holds (start with UINT64_MAX).
- * Returns false when the writer was busy each time: the caller keeps its previous copy, which expires by itself.
- * Acquire loads, rather than a fence before the second look at the generation, so that TSan can follow.
+ * Returns false when the writer was busy each time: the caller keeps its previous copy, which expires by
+ * itself. Acquire loads, rather than a fence before the second look at the generation, so that TSan can
+ * follow.
  */
-static inline bool clock_page_read(const struct clock_page *page, struct clock_data *data, uint64_t *generation)
+static inline bool clock_page_read(const struct clock_page *page, struct clock_data *data,
+                                   uint64_t *generation)
 {
     uint64_t words[CLOCK_PAGE_WORDS];
 

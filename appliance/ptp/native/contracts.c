@@ -22,9 +22,10 @@ bool contracts_init(struct contracts *contracts, const struct contract_limits *l
     while (chains < limits->contracts_max) {
         chains *= 2;
     }
-    *contracts = (struct contracts){.limits = *limits, .seed = seed, .chain_mask = chains - 1};
-    contracts->slot = calloc(limits->contracts_max, sizeof(*contracts->slot));
-    contracts->heap = calloc(limits->contracts_max, sizeof(*contracts->heap));
+    *contracts =
+        (struct contracts){.limits = *limits, .seed = seed, .chain_mask = chains - 1, .free = CONTRACT_NONE};
+    contracts->slot = calloc(limits->contracts_max + 1U, sizeof(*contracts->slot)); /* never of size 0 */
+    contracts->heap = calloc(limits->contracts_max + 1U, sizeof(*contracts->heap));
     contracts->chain = malloc(chains * sizeof(*contracts->chain));
     if (contracts->slot == NULL || contracts->heap == NULL || contracts->chain == NULL) {
         contracts_free(contracts);
@@ -32,9 +33,6 @@ bool contracts_init(struct contracts *contracts, const struct contract_limits *l
     }
     for (uint32_t i = 0; i < chains; i++) {
         contracts->chain[i] = CONTRACT_NONE;
-    }
-    for (uint32_t i = 0; i < limits->contracts_max; i++) {
-        contracts->slot[i].next = i + 1 < limits->contracts_max ? i + 1 : CONTRACT_NONE;
     }
     return true;
 }
@@ -113,8 +111,8 @@ struct contract *contracts_find(const struct contracts *contracts, const struct 
     for (uint32_t i = *chain_of(contracts, client); i != CONTRACT_NONE; i = contracts->slot[i].next) {
         struct contract *contract = &contracts->slot[i];
 
-        if (contract->identity == identity && contract->port_number == port_number && contract->type == type &&
-            endpoint_same_host(&contract->client, client)) {
+        if (contract->identity == identity && contract->port_number == port_number &&
+            contract->type == type && endpoint_same_host(&contract->client, client)) {
             return contract;
         }
     }
@@ -138,18 +136,20 @@ static bool within_limits(const struct contracts *contracts, const struct endpoi
             count++;
         }
     }
-    return count < limits->contracts_per_address && (renewed || contracts->free != CONTRACT_NONE) &&
+    return count < limits->contracts_per_address && (renewed || contracts->count < limits->contracts_max) &&
            (limits->messages_per_s_address == 0 || address + rate <= limits->messages_per_s_address) &&
            (limits->messages_per_s_total == 0 || total + rate <= limits->messages_per_s_total);
 }
 
 static struct contract *add(struct contracts *contracts, const struct endpoint *client)
 {
-    uint32_t slot = contracts->free;
+    uint32_t slot = contracts->free != CONTRACT_NONE ? contracts->free : contracts->fresh++;
     struct contract *contract = &contracts->slot[slot];
     uint32_t *chain = chain_of(contracts, client);
 
-    contracts->free = contract->next;
+    if (slot == contracts->free) {
+        contracts->free = contract->next;
+    }
     *contract = (struct contract){.client = *client, .next = *chain};
     *chain = slot;
     heap_put(contracts, contracts->count++, slot);
@@ -158,7 +158,7 @@ static struct contract *add(struct contracts *contracts, const struct endpoint *
 
 enum contract_answer contracts_request(struct contracts *contracts, const struct endpoint *client,
                                        const struct ptp_message *request, uint8_t type, int8_t log_period,
-                                       uint32_t duration_s, int64_t now_raw_ns)
+                                       uint32_t *duration_s, int64_t now_raw_ns)
 {
     const struct contract_limits *limits = &contracts->limits;
     struct contract *contract;
@@ -170,8 +170,11 @@ enum contract_answer contracts_request(struct contracts *contracts, const struct
     if (log_period < limits->log_period_min || log_period > limits->log_period_max) {
         return CONTRACT_BAD_PERIOD;
     }
-    if (duration_s == 0 || duration_s > limits->duration_max_s) {
+    if (*duration_s == 0) {
         return CONTRACT_BAD_DURATION;
+    }
+    if (*duration_s > limits->duration_max_s) {
+        *duration_s = limits->duration_max_s;
     }
     contract = contracts_find(contracts, client, request->identity, request->port_number, type);
     if (!within_limits(contracts, client, contract, message_rate(log_period))) {
@@ -185,12 +188,13 @@ enum contract_answer contracts_request(struct contracts *contracts, const struct
     } else {
         contracts->messages_per_s -= message_rate(contract->log_period);
         contract->client = *client; /* the port may have changed */
-        due_raw_ns = contract->log_period == log_period ? contract->due_raw_ns : now_raw_ns + period_ns(log_period);
+        due_raw_ns =
+            contract->log_period == log_period ? contract->due_raw_ns : now_raw_ns + period_ns(log_period);
     }
     contracts->messages_per_s += message_rate(log_period);
     contract->log_period = log_period;
-    contract->duration_s = duration_s;
-    contract->expires_raw_ns = now_raw_ns + duration_s * NS_PER_S;
+    contract->duration_s = *duration_s;
+    contract->expires_raw_ns = now_raw_ns + *duration_s * NS_PER_S;
     set_due(contracts, contract, due_raw_ns);
     return CONTRACT_GRANTED;
 }

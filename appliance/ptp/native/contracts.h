@@ -16,7 +16,7 @@
 struct contract_limits {
     int8_t log_period_min;
     int8_t log_period_max;
-    uint32_t duration_max_s;
+    uint32_t duration_max_s; /* longer requests are granted this much */
     uint32_t contracts_max;
     uint32_t contracts_per_address;
     uint32_t messages_per_s_address; /* sum of what one address may be sent; 0: unlimited */
@@ -43,19 +43,20 @@ struct contract {
     uint32_t duration_s;
     uint64_t sent;
     int64_t expires_raw_ns;
-    int64_t due_raw_ns;   /* next message, or expiry */
-    uint32_t heap_at;     /* position in the heap */
-    uint32_t next;        /* in the chain or in the free list */
+    int64_t due_raw_ns; /* next message, or expiry */
+    uint32_t heap_at;   /* position in the heap */
+    uint32_t next;      /* in the chain or in the free list */
 };
 
 struct contracts {
     struct contract_limits limits;
-    struct contract *slot;  /* contracts_max of them */
-    uint32_t *heap;         /* slot numbers, earliest due first */
-    uint32_t *chain;        /* first slot per bucket */
+    struct contract *slot; /* contracts_max of them */
+    uint32_t *heap;        /* slot numbers, earliest due first */
+    uint32_t *chain;       /* first slot per bucket */
     uint32_t chain_mask;
     uint32_t count;
-    uint32_t free;
+    uint32_t free;  /* given back */
+    uint32_t fresh; /* first slot that was never used: a large table costs memory only when it fills */
     uint64_t seed;
     double messages_per_s; /* granted in total */
 };
@@ -66,10 +67,13 @@ enum { CONTRACT_NONE = UINT32_MAX };
 bool contracts_init(struct contracts *contracts, const struct contract_limits *limits, uint64_t seed);
 void contracts_free(struct contracts *contracts);
 
-/* Grant or renew. Periodic messages of a new contract are due at once; a renewal keeps its rhythm. */
+/*
+ * Grant or renew. `duration_s` is what was asked for and becomes what is granted. Periodic messages of a new
+ * contract are due at once; a renewal keeps its rhythm.
+ */
 enum contract_answer contracts_request(struct contracts *contracts, const struct endpoint *client,
                                        const struct ptp_message *request, uint8_t type, int8_t log_period,
-                                       uint32_t duration_s, int64_t now_raw_ns);
+                                       uint32_t *duration_s, int64_t now_raw_ns);
 
 /* NULL when there is none. The pointer holds until the next change of the table. */
 struct contract *contracts_find(const struct contracts *contracts, const struct endpoint *client,

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define PTP_COUNTERS(X)                                                                                      \
-    /* received, by message type; same order as count_received() */                                         \
+    /* received, by message type; same order as count_received() */                                          \
     X(RX_SYNC, "rx.sync")                                                                                    \
     X(RX_DELAY_REQ, "rx.delay_req")                                                                          \
     X(RX_PDELAY_REQ, "rx.pdelay_req")                                                                        \
@@ -48,7 +48,7 @@
     X(EXPIRED, "signaling.expired")                                                                          \
     X(HOST_CLOCK_STEPS, "host_clock.steps") /* CLOCK_REALTIME was stepped */                                 \
     X(RXDROPS, "rxdrops")                   /* by the kernel, receive queue full */                          \
-    X(DROPPED_SIZE, "dropped.size") /* same order as enum ptp_verdict */                                     \
+    X(DROPPED_SIZE, "dropped.size")         /* same order as enum ptp_verdict */                             \
     X(DROPPED_LENGTH, "dropped.length")                                                                      \
     X(DROPPED_TRAILER, "dropped.trailer")                                                                    \
     X(DROPPED_VERSION, "dropped.version")                                                                    \
@@ -61,7 +61,7 @@
     X(DROPPED_UNSUPPORTED, "dropped.unsupported") /* a good message that this port does not take */          \
     X(DROPPED_OVERSIZE, "dropped.oversize")                                                                  \
     X(DROPPED_SOURCE, "dropped.source")           /* port 0, multicast, broadcast or our own port */         \
-    X(DROPPED_DESTINATION, "dropped.destination") /* not sent to a unicast address of ours */                \
+    X(DROPPED_DESTINATION, "dropped.destination") /* other interface, multicast or broadcast */              \
     X(DROPPED_RATE, "dropped.rate")                                                                          \
     X(DROPPED_TARGET, "dropped.target")         /* Signaling for somebody else */                            \
     X(DROPPED_CORRECTION, "dropped.correction") /* beyond 10 s */                                            \

@@ -9,12 +9,12 @@ enum { SPTP_PROBE_ABOVE = 10 };
  * SPTP, stateless: a Sync that carries T4, then an Announce that carries T1 and the request's correction. All
  * that the answer needs comes from the request.
  */
-static void answer_sptp(struct worker *worker, const struct arrival *arrival, const struct ptp_message *request,
-                        int64_t receive_source_ns, int64_t receive_tai_ns)
+static void answer_sptp(struct worker *worker, const struct arrival *arrival,
+                        const struct ptp_message *request, int64_t receive_source_ns, int64_t receive_tai_ns)
 {
     struct reply_pair *pair =
-        replies_choose(&worker->replies, endpoint_family(&arrival->from), request->identity, request->port_number,
-                       ptp_response_port_offset(request));
+        replies_choose(&worker->replies, endpoint_family(&arrival->from), request->identity,
+                       request->port_number, ptp_response_port_offset(request));
     struct awaited announce = {
         .to = arrival->from,
         .correction_2p16 = request->correction_2p16,
@@ -35,7 +35,8 @@ static void answer_sptp(struct worker *worker, const struct arrival *arrival, co
 }
 
 /* The port to which this client wants its general messages: where its Signaling came from. 0: no contract. */
-static uint16_t contracted_port(struct worker *worker, const struct endpoint *from, const struct ptp_message *request)
+static uint16_t contracted_port(struct worker *worker, const struct endpoint *from,
+                                const struct ptp_message *request)
 {
     struct server *server = worker->server;
     struct contract *contract;
@@ -52,11 +53,11 @@ static uint16_t contracted_port(struct worker *worker, const struct endpoint *fr
     return port;
 }
 
-static void answer_delay_req(struct worker *worker, const struct arrival *arrival, const struct ptp_message *request,
-                             int64_t receive_tai_ns)
+static void answer_delay_req(struct worker *worker, const struct arrival *arrival,
+                             const struct ptp_message *request, int64_t receive_tai_ns)
 {
-    struct reply_pair *pair = replies_choose(&worker->replies, endpoint_family(&arrival->from), request->identity,
-                                             request->port_number, 0);
+    struct reply_pair *pair = replies_choose(&worker->replies, endpoint_family(&arrival->from),
+                                             request->identity, request->port_number, 0);
     struct endpoint to = arrival->from;
     uint16_t port = contracted_port(worker, &arrival->from, request);
     uint8_t reply[PTP_REPLY_MAX];
@@ -67,10 +68,12 @@ static void answer_delay_req(struct worker *worker, const struct arrival *arriva
     }
     endpoint_set_port(&to, port);
     worker_send_general(worker, pair, &to, reply,
-                        ptp_build_delay_resp(reply, &worker->self, request, receive_tai_ns), COUNT_TX_DELAY_RESP);
+                        ptp_build_delay_resp(reply, &worker->self, request, receive_tai_ns),
+                        COUNT_TX_DELAY_RESP);
 }
 
-static void event_arrived(struct worker *worker, const struct arrival *arrival, const struct ptp_message *message)
+static void event_arrived(struct worker *worker, const struct arrival *arrival,
+                          const struct ptp_message *message)
 {
     bool sptp = message->flags == PTP_FLAGS_SPTP_REQUEST;
     int64_t source_ns;

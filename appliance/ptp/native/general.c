@@ -6,7 +6,10 @@
 
 #include "worker.h"
 
-enum { FLOWS_PER_ROUND = 256 /* then the sockets get a turn */ };
+enum {
+    FLOWS_PER_ROUND = 256, /* then the sockets get a turn */
+    CANCELS_NS = 500000000,
+};
 
 static struct reply_pair *pair_for(const struct worker *worker, const struct contract *contract)
 {
@@ -25,11 +28,12 @@ static void count_request(struct worker *worker, uint8_t type)
 }
 
 /* Decide on one REQUEST; returns the duration to grant, 0 for no. */
-static uint32_t decide(struct worker *worker, const struct arrival *arrival, const struct ptp_message *message,
-                       const uint8_t *value)
+static uint32_t decide(struct worker *worker, const struct arrival *arrival,
+                       const struct ptp_message *message, const uint8_t *value)
 {
     struct server *server = worker->server;
-    uint32_t duration_s = (uint32_t)value[2] << 24 | (uint32_t)value[3] << 16 | (uint32_t)value[4] << 8 | value[5];
+    uint32_t duration_s =
+        (uint32_t)value[2] << 24 | (uint32_t)value[3] << 16 | (uint32_t)value[4] << 8 | value[5];
     enum contract_answer answer;
 
     count_request(worker, value[0] >> 4);
@@ -39,7 +43,7 @@ static uint32_t decide(struct worker *worker, const struct arrival *arrival, con
     }
     pthread_mutex_lock(&server->contracts_lock);
     answer = contracts_request(&server->contracts, &arrival->from, message, value[0] >> 4, (int8_t)value[1],
-                               duration_s, worker->now_raw_ns);
+                               &duration_s, worker->now_raw_ns);
     pthread_mutex_unlock(&server->contracts_lock);
     count(&worker->counters, COUNT_GRANTED + answer);
     return answer == CONTRACT_GRANTED ? duration_s : 0;
@@ -61,13 +65,14 @@ static void cancelled_by_client(struct worker *worker, const struct arrival *arr
 }
 
 /*
- * One Signaling in, at most one out with all answers inside, and at most one answer per message type and kind:
- * a datagram full of requests gains nobody anything.
+ * One Signaling in, at most one out with all answers inside, and at most one answer per message type and
+ * kind: a datagram full of requests gains nobody anything.
  */
-static void general_arrived(struct worker *worker, const struct arrival *arrival, const struct ptp_message *message)
+static void general_arrived(struct worker *worker, const struct arrival *arrival,
+                            const struct ptp_message *message)
 {
-    struct reply_pair *pair = replies_choose(&worker->replies, endpoint_family(&arrival->from), message->identity,
-                                             message->port_number, 0);
+    struct reply_pair *pair = replies_choose(&worker->replies, endpoint_family(&arrival->from),
+                                             message->identity, message->port_number, 0);
     uint8_t reply[PTP_REPLY_MAX];
     size_t size;
     uint16_t requested = 0;
@@ -79,14 +84,16 @@ static void general_arrived(struct worker *worker, const struct arrival *arrival
     } else if (!ptp_targets_us(message, &worker->self)) {
         obstacle = COUNT_DROPPED_TARGET;
     } else if (worker_obstacle(worker) == COUNT_DROPPED_NO_TIME) {
-        obstacle = COUNT_DROPPED_NO_TIME; /* silence rather than a denial: a renewal then simply comes again */
+        obstacle =
+            COUNT_DROPPED_NO_TIME; /* silence rather than a denial: a renewal then simply comes again */
     }
     if (obstacle != COUNTERS) {
         count(&worker->counters, obstacle);
         return;
     }
     count_add(&worker->counters, COUNT_RX_TLV_EXCESS, message->tlv_excess);
-    size = ptp_build_signaling(reply, &worker->self, message->identity, message->port_number, message->sequence);
+    size =
+        ptp_build_signaling(reply, &worker->self, message->identity, message->port_number, message->sequence);
     for (uint32_t i = 0; i < message->tlv_count; i++) {
         const uint8_t *value = message->tlv[i].value;
         uint16_t bit;
@@ -127,7 +134,8 @@ static void send_announce(struct worker *worker, const struct contract *contract
     size_t size = ptp_build_announce(reply, &worker->self, &worker->clock.announce, contract->sequence,
                                      worker_now_tai_ns(worker), 0, contract->log_period);
 
-    worker_send_general(worker, pair_for(worker, contract), &contract->client, reply, size, COUNT_TX_ANNOUNCE);
+    worker_send_general(worker, pair_for(worker, contract), &contract->client, reply, size,
+                        COUNT_TX_ANNOUNCE);
 }
 
 /* Sync to the client's event port, then a Follow_Up with its stamp to where the Signaling came from. */
@@ -189,7 +197,10 @@ static void send_flows(struct worker *worker)
     }
 }
 
-/* We end the contracts: tell every client, so that it looks for another server at once. */
+/*
+ * We end the contracts: tell every client, so that it looks for another server at once. At most half a second
+ * is spent on it in one go.
+ */
 static void cancel_all(struct worker *worker)
 {
     struct server *server = worker->server;
@@ -197,8 +208,9 @@ static void cancel_all(struct worker *worker)
     struct contract ended;
     uint8_t reply[PTP_REPLY_MAX];
     size_t size;
+    int64_t until_raw_ns = host_raw_ns() + CANCELS_NS;
 
-    while ((first = contracts_first(&server->contracts)) != NULL) {
+    while ((first = contracts_first(&server->contracts)) != NULL && host_raw_ns() < until_raw_ns) {
         pthread_mutex_lock(&server->contracts_lock);
         ended = *first;
         contracts_remove(&server->contracts, first);

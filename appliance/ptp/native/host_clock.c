@@ -78,8 +78,9 @@ bool host_clock_translate(const struct host_clock *clock, int64_t real_ns, int64
             int64_t since_ns = real_ns - before.real_ns;
             int64_t slew_ns = (after.raw_ns - before.raw_ns) - (after.real_ns - before.real_ns);
 
-            *raw_ns = before.raw_ns + since_ns +
-                      (int64_t)((double)slew_ns * (double)since_ns / (double)(after.real_ns - before.real_ns));
+            *raw_ns =
+                before.raw_ns + since_ns +
+                (int64_t)((double)slew_ns * (double)since_ns / (double)(after.real_ns - before.real_ns));
             return true;
         }
         if (before.raw_ns < after.raw_ns) {

@@ -1,6 +1,7 @@
 /*
  * Kernel software stamps are CLOCK_REALTIME, which anybody may slew or step. This turns one into
- * CLOCK_MONOTONIC_RAW by comparing the two clocks around the packet: slews are interpolated, steps are noticed.
+ * CLOCK_MONOTONIC_RAW by comparing the two clocks around the packet: slews are interpolated, steps are
+ * noticed.
  */
 #ifndef PTP_HOST_CLOCK_H
 #define PTP_HOST_CLOCK_H
@@ -34,7 +35,8 @@ struct host_clock {
 int64_t host_raw_ns(void);
 struct host_reading host_clock_take_reading(void);
 
-/* Take note of a reading. False: CLOCK_REALTIME was stepped since the one before, and the history is forgotten. */
+/* Take note of a reading. False: CLOCK_REALTIME was stepped since the one before, and the history is
+ * forgotten. */
 bool host_clock_add(struct host_clock *clock, struct host_reading reading);
 
 /* CLOCK_MONOTONIC_RAW at a CLOCK_REALTIME stamp. False: the stamp is not covered by the readings. */

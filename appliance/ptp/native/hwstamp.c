@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 /* Narrowest first: stamping every packet costs CPU time on some parts. Any of them covers PTP over UDP. */
-static const int filters[] = {HWTSTAMP_FILTER_PTP_V2_L4_EVENT, HWTSTAMP_FILTER_PTP_V2_EVENT, HWTSTAMP_FILTER_ALL};
+static const int filters[] = {HWTSTAMP_FILTER_PTP_V2_L4_EVENT, HWTSTAMP_FILTER_PTP_V2_EVENT,
+                              HWTSTAMP_FILTER_ALL};
 enum { FILTERS = sizeof(filters) / sizeof(filters[0]) };
 
 static bool covers_ptp(int filter)

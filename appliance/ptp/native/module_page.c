@@ -68,7 +68,7 @@ static int fill_map(struct clock_map *map, long long anchor_ns, long long tai_ns
         return 0;
     }
     if (tai_ns <= 0 || error_ns < 0) {
-        PyErr_Format(PyExc_ValueError, "%s must not be negative", tai_ns <= 0 ? "anchor_tai_ns" : "error_ns");
+        PyErr_Format(PyExc_ValueError, "%s must not be negative", tai_ns <= 0 ? "tai_anchor_ns" : "error_ns");
         return 0;
     }
     *map = (struct clock_map){
@@ -85,13 +85,14 @@ static int fill_map(struct clock_map *map, long long anchor_ns, long long tai_ns
 
 static PyObject *publish_map(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"anchor_raw_ns", "anchor_tai_ns", "rate_ppb", "valid_until_raw_ns", "error_ns", NULL};
+    static char *keywords[] = {"raw_anchor_ns",      "tai_anchor_ns", "rate_ppb",
+                               "valid_until_raw_ns", "error_ns",      NULL};
     ClockPageObject *self = (ClockPageObject *)object;
     long long anchor_ns, tai_ns, valid_until_raw_ns, error_ns;
     double rate_ppb;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$LLdLL:publish_map", keywords, &anchor_ns, &tai_ns, &rate_ppb,
-                                     &valid_until_raw_ns, &error_ns) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$LLdLL:publish_map", keywords, &anchor_ns, &tai_ns,
+                                     &rate_ppb, &valid_until_raw_ns, &error_ns) ||
         !fill_map(&self->data.host, anchor_ns, tai_ns, rate_ppb, valid_until_raw_ns, error_ns, -1)) {
         return NULL;
     }
@@ -100,15 +101,15 @@ static PyObject *publish_map(PyObject *object, PyObject *args, PyObject *kwargs)
 
 static PyObject *publish_phc_map(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"phc_index",          "anchor_phc_ns", "anchor_tai_ns", "rate_ppb",
-                               "valid_until_raw_ns", "error_ns",      NULL};
+    static char *keywords[] = {
+        "phc_index", "phc_anchor_ns", "tai_anchor_ns", "rate_ppb", "valid_until_raw_ns", "error_ns", NULL};
     ClockPageObject *self = (ClockPageObject *)object;
     long long anchor_ns, tai_ns, valid_until_raw_ns, error_ns;
     double rate_ppb;
     int phc_index;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iLLdLL:publish_phc_map", keywords, &phc_index, &anchor_ns,
-                                     &tai_ns, &rate_ppb, &valid_until_raw_ns, &error_ns)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iLLdLL:publish_phc_map", keywords, &phc_index,
+                                     &anchor_ns, &tai_ns, &rate_ppb, &valid_until_raw_ns, &error_ns)) {
         return NULL;
     }
     if (phc_index < 0) {
@@ -133,17 +134,17 @@ static PyObject *withdraw_maps(PyObject *object, PyObject *unused)
 
 static PyObject *publish_announce(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"clock_class",          "clock_accuracy", "offset_scaled_log_variance",
-                               "current_utc_offset_s", "flags",          "time_source",
-                               "priority1",            "priority2",      "grandmaster_identity",
-                               "steps_removed",        "epoch",          NULL};
+    static char *keywords[] = {"clock_class",        "clock_accuracy", "offset_scaled_log_variance",
+                               "current_utc_offset", "flags",          "time_source",
+                               "priority1",          "priority2",      "grandmaster_identity",
+                               "steps_removed",      "epoch",          NULL};
     static const struct {
         const char *name;
         int minimum, maximum;
     } ranges[] = {{"clock_class", 0, 255},
                   {"clock_accuracy", 0, 255},
                   {"offset_scaled_log_variance", 0, 65535},
-                  {"current_utc_offset_s", -32768, 32767},
+                  {"current_utc_offset", -32768, 32767},
                   {"flags", 0, 255},
                   {"time_source", 0, 255},
                   {"priority1", 0, 255},
@@ -156,16 +157,16 @@ static PyObject *publish_announce(PyObject *object, PyObject *args, PyObject *kw
     Py_ssize_t identity_size;
     uint64_t identity;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iiiiiiiiy#iI:publish_announce", keywords, &v[0], &v[1], &v[2],
-                                     &v[3], &v[4], &v[5], &v[6], &v[7], &identity_bytes, &identity_size, &v[8],
-                                     &epoch) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iiiiiiiiy#iI:publish_announce", keywords, &v[0], &v[1],
+                                     &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &identity_bytes,
+                                     &identity_size, &v[8], &epoch) ||
         !identity_from_bytes("grandmaster_identity", identity_bytes, identity_size, &identity)) {
         return NULL;
     }
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
         if (v[i] < ranges[i].minimum || v[i] > ranges[i].maximum) {
-            return PyErr_Format(PyExc_ValueError, "%s must be %d to %d, not %d", ranges[i].name, ranges[i].minimum,
-                                ranges[i].maximum, v[i]);
+            return PyErr_Format(PyExc_ValueError, "%s must be %d to %d, not %d", ranges[i].name,
+                                ranges[i].minimum, ranges[i].maximum, v[i]);
         }
     }
     self->data.announce = (struct clock_announce){
@@ -239,7 +240,8 @@ static PyMethodDef methods[] = {
     {"publish_announce", (PyCFunction)(void (*)(void))publish_announce, METH_VARARGS | METH_KEYWORDS,
      "What Announce messages say from now on."},
     {"set_serving", set_serving, METH_O, "Whether the server may answer at all."},
-    {"read_map", read_map, METH_VARARGS, "TAI at a CLOCK_MONOTONIC_RAW reading, None when the map is void then."},
+    {"read_map", read_map, METH_VARARGS,
+     "TAI at a CLOCK_MONOTONIC_RAW reading, None when the map is void then."},
     {"read_phc_map", read_phc_map, METH_VARARGS, "TAI at a PHC reading, None when the map is void."},
     {NULL, NULL, 0, NULL},
 };

@@ -29,11 +29,23 @@ static bool control_is(const struct cmsghdr *control, int level, int type, size_
     return control->cmsg_level == level && control->cmsg_type == type && control->cmsg_len >= CMSG_LEN(size);
 }
 
-/* Address asked, receive stamps, queue overflows. COUNTERS, or the counter to blame for an unfit destination. */
+static bool serves_interface(const struct server *server, uint32_t index)
+{
+    for (uint32_t i = 0; i < server->config.interfaces; i++) {
+        if (server->interface_index[i] == index) {
+            return true;
+        }
+    }
+    return server->config.interfaces == 0;
+}
+
+/* Address asked, receive stamps, queue overflows. COUNTERS, or the counter to blame for an unfit destination.
+ */
 static enum counter decode_control(struct worker *worker, struct listener *listener, struct msghdr *header,
                                    struct arrival *arrival)
 {
     bool unicast = false;
+    bool served = false;
 
     for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
         if (control_is(c, IPPROTO_IP, IP_PKTINFO, sizeof(struct in_pktinfo))) {
@@ -43,6 +55,7 @@ static enum counter decode_control(struct worker *worker, struct listener *liste
             memcpy(&arrival->from.local, &info.ipi_spec_dst, sizeof(info.ipi_spec_dst));
             /* they differ when the packet was sent to a multicast or broadcast address */
             unicast = info.ipi_spec_dst.s_addr == info.ipi_addr.s_addr;
+            served = serves_interface(worker->server, (uint32_t)info.ipi_ifindex);
         } else if (control_is(c, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(struct in6_pktinfo))) {
             struct in6_pktinfo info;
 
@@ -50,6 +63,7 @@ static enum counter decode_control(struct worker *worker, struct listener *liste
             arrival->from.local = info.ipi6_addr;
             arrival->from.interface = IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? info.ipi6_ifindex : 0;
             unicast = !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
+            served = serves_interface(worker->server, info.ipi6_ifindex);
         } else if (control_is(c, SOL_SOCKET, SO_TIMESTAMPING, sizeof(struct scm_timestamping))) {
             struct scm_timestamping kernel;
 
@@ -63,7 +77,7 @@ static enum counter decode_control(struct worker *worker, struct listener *liste
             listener->overflows = overflows;
         }
     }
-    return unicast ? COUNTERS : COUNT_DROPPED_DESTINATION;
+    return unicast && served ? COUNTERS : COUNT_DROPPED_DESTINATION;
 }
 
 /* A source that could be somebody else's victim, or ourselves. */
@@ -116,7 +130,8 @@ static void handle(struct worker *worker, struct listener *listener, uint32_t i)
     }
     verdict = ptp_parse(arrival.data, arrival.size, &worker->self, &message);
     if (verdict != PTP_OK) {
-        _Static_assert((int)COUNT_DROPPED_TLV - (int)COUNT_DROPPED_SIZE == (int)PTP_BAD_TLV - (int)PTP_BAD_SIZE, "");
+        _Static_assert(
+            (int)COUNT_DROPPED_TLV - (int)COUNT_DROPPED_SIZE == (int)PTP_BAD_TLV - (int)PTP_BAD_SIZE, "");
         count(&worker->counters, COUNT_DROPPED_SIZE + verdict - PTP_BAD_SIZE);
         return;
     }
@@ -145,7 +160,8 @@ void worker_serve_listener(struct worker *worker, struct listener *listener)
     if (received <= 0) {
         return;
     }
-    /* Stamps older than this look are between two readings of the clocks, unless a step lies there as well. */
+    /* Stamps older than this look are between two readings of the clocks, unless a step lies there as well.
+     */
     if (worker_note_time(worker)) {
         if (received < BATCH || worker->now_raw_ns > worker->distrust_until_raw_ns) {
             listener->distrusted = false; /* the queue was emptied after the step */

@@ -102,7 +102,8 @@ struct awaited *pair_find(struct reply_pair *pair, uint32_t id)
 void pair_done(struct reply_pair *pair, struct awaited *awaited)
 {
     awaited->kind = AWAITED_NONE;
-    while (pair->first_id != pair->next_id && pair->awaited[pair->first_id % AWAITED_MAX].kind == AWAITED_NONE) {
+    while (pair->first_id != pair->next_id &&
+           pair->awaited[pair->first_id % AWAITED_MAX].kind == AWAITED_NONE) {
         pair->first_id++;
     }
 }

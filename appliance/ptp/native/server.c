@@ -45,10 +45,10 @@ static bool choose_stamps(struct server *server, struct start_error *error)
 
     config->sockets.hardware_stamps = false;
     server->phc_index = -1;
-    if (config->stamp_mode == STAMPS_SOFTWARE || config->interface[0] == '\0') {
+    if (config->stamp_mode == STAMPS_SOFTWARE || config->stamp_interface[0] == '\0') {
         return true;
     }
-    code = hwstamp_enable(config->interface, &phc_index);
+    code = hwstamp_enable(config->stamp_interface, &phc_index);
     if (code == 0) {
         config->sockets.hardware_stamps = true;
         server->phc_index = phc_index;
@@ -59,8 +59,22 @@ static bool choose_stamps(struct server *server, struct start_error *error)
     }
     error->code = -code;
     snprintf(error->text, sizeof(error->text), "cannot use hardware time stamps of interface %s: %s",
-             config->interface, strerror(-code));
+             config->stamp_interface, strerror(-code));
     return false;
+}
+
+static bool find_interfaces(struct server *server, struct start_error *error)
+{
+    for (uint32_t i = 0; i < server->config.interfaces; i++) {
+        server->interface_index[i] = if_nametoindex(server->config.interface[i]);
+        if (server->interface_index[i] == 0) {
+            error->code = errno;
+            snprintf(error->text, sizeof(error->text), "cannot serve on interface %s: %s",
+                     server->config.interface[i], strerror(errno));
+            return false;
+        }
+    }
+    return true;
 }
 
 static void close_all(struct server *server)
@@ -121,7 +135,8 @@ static bool start_stopped(struct server *server, struct start_error *error)
     event_worker_init(&server->event);
     general_worker_init(&server->general);
     server->running = true;
-    if (!choose_stamps(server, error) || !open_all(server, error) || !start_threads(server, error)) {
+    if (!find_interfaces(server, error) || !choose_stamps(server, error) || !open_all(server, error) ||
+        !start_threads(server, error)) {
         stop_started(server);
         return false;
     }

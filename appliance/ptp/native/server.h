@@ -19,7 +19,7 @@
 #include "sockets.h"
 #include "wire.h"
 
-enum { SERVER_ADDRESSES_MAX = 16, SERVER_PAIRS_MIN = 16, SERVER_PAIRS_MAX = 64 };
+enum { SERVER_ADDRESSES_MAX = 64, SERVER_PAIRS_MIN = 16, SERVER_PAIRS_MAX = 64 };
 enum stamp_mode { STAMPS_AUTO, STAMPS_SOFTWARE, STAMPS_HARDWARE };
 
 struct server_config {
@@ -28,7 +28,9 @@ struct server_config {
     uint32_t addresses;
     uint16_t event_port;
     uint16_t general_port;
-    char interface[IF_NAMESIZE]; /* whose hardware stamps to use; "" for none */
+    char interface[SERVER_ADDRESSES_MAX][IF_NAMESIZE]; /* serve only what arrives on these; none: on all */
+    uint32_t interfaces;
+    char stamp_interface[IF_NAMESIZE]; /* whose hardware stamps to use; "" for none */
     enum stamp_mode stamp_mode;
     uint32_t reply_pairs; /* per family and thread */
     uint32_t stamp_wait_ms;

@@ -20,7 +20,8 @@ struct socket_options {
     uint32_t receive_buffer_bytes;
 };
 
-/* Bind a listener. `stamped`: deliver receive stamps (event port). Returns the descriptor, or -1 with `error`. */
+/* Bind a listener. `stamped`: deliver receive stamps (event port). Returns the descriptor, or -1 with
+ * `error`. */
 int socket_listen(const union socket_address *address, uint16_t port, bool stamped,
                   const struct socket_options *options, struct start_error *error);
 
@@ -34,8 +35,9 @@ int socket_restart_stamp_ids(int fd, const struct socket_options *options);
 bool socket_takes_stamp_ids(void);
 
 /*
- * Send from `to->local` to `to->peer`; IPv6 gets its trailer (there must be room for two more bytes in `data`).
- * `stamp_id`: number of the transmit stamp, NULL to leave the numbering to the kernel. 0 or negative errno.
+ * Send from `to->local` to `to->peer`; IPv6 gets its trailer (there must be room for two more bytes in
+ * `data`). `stamp_id`: number of the transmit stamp, NULL to leave the numbering to the kernel. 0 or negative
+ * errno.
  */
 int socket_send(int fd, const struct endpoint *to, uint8_t *data, size_t size, const uint32_t *stamp_id);
 

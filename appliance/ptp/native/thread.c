@@ -117,7 +117,8 @@ bool worker_open(struct worker *worker, struct server *server, uint16_t port, bo
     memset(&worker->clock, 0, sizeof(worker->clock));
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || worker->epoll_fd < 0 || worker->stop_fd < 0 ||
         !watch(worker, worker->stop_fd, EPOLLIN, source_tag(SOURCE_STOP, 0, 0)) ||
-        (worker->timer_fd >= 0 && !watch(worker, worker->timer_fd, EPOLLIN, source_tag(SOURCE_TIMER, 0, 0)))) {
+        (worker->timer_fd >= 0 &&
+         !watch(worker, worker->timer_fd, EPOLLIN, source_tag(SOURCE_TIMER, 0, 0)))) {
         return fail(error, "set up a worker thread");
     }
     limiter_init(&worker->limiter, seed, config->prefix_per_s, config->prefix_burst, config->total_per_s,
@@ -140,7 +141,8 @@ bool worker_open(struct worker *worker, struct server *server, uint16_t port, bo
     for (uint32_t family = 0; family < FAMILIES; family++) {
         for (uint32_t i = 0; families[family] && i < config->reply_pairs; i++) {
             /* no EPOLLIN: errors, which is where transmit stamps come, are always reported */
-            if (!watch(worker, worker->replies.pair[family][i].event_fd, 0, source_tag(SOURCE_PAIR, family, i))) {
+            if (!watch(worker, worker->replies.pair[family][i].event_fd, 0,
+                       source_tag(SOURCE_PAIR, family, i))) {
                 return fail(error, "watch a reply socket");
             }
         }

@@ -155,8 +155,10 @@ uint16_t ptp_response_port_offset(const struct ptp_message *message)
 
 bool ptp_targets_us(const struct ptp_message *message, const struct ptp_self *self)
 {
-    return (message->target_identity == self->identity || message->target_identity == PTP_WILDCARD_IDENTITY) &&
-           (message->target_port_number == PTP_PORT_NUMBER || message->target_port_number == PTP_WILDCARD_PORT);
+    return (message->target_identity == self->identity ||
+            message->target_identity == PTP_WILDCARD_IDENTITY) &&
+           (message->target_port_number == PTP_PORT_NUMBER ||
+            message->target_port_number == PTP_WILDCARD_PORT);
 }
 
 static void put_timestamp(uint8_t *to, int64_t tai_ns)
@@ -201,8 +203,8 @@ size_t ptp_build_sync(uint8_t *out, const struct ptp_self *self, uint16_t sequen
     return length;
 }
 
-size_t ptp_build_follow_up(uint8_t *out, const struct ptp_self *self, uint16_t sequence, int64_t origin_tai_ns,
-                           int8_t log_interval)
+size_t ptp_build_follow_up(uint8_t *out, const struct ptp_self *self, uint16_t sequence,
+                           int64_t origin_tai_ns, int8_t log_interval)
 {
     size_t length = put_header(out, self, PTP_FOLLOW_UP, PTP_FLAG_UNICAST, sequence, log_interval);
 
@@ -223,7 +225,8 @@ size_t ptp_build_delay_resp(uint8_t *out, const struct ptp_self *self, const str
 }
 
 size_t ptp_build_announce(uint8_t *out, const struct ptp_self *self, const struct clock_announce *announce,
-                          uint16_t sequence, int64_t origin_tai_ns, int64_t correction_2p16, int8_t log_interval)
+                          uint16_t sequence, int64_t origin_tai_ns, int64_t correction_2p16,
+                          int8_t log_interval)
 {
     size_t length =
         put_header(out, self, PTP_ANNOUNCE, PTP_FLAG_UNICAST | announce->flags, sequence, log_interval);

@@ -43,11 +43,11 @@ enum {
     PTP_TIMESTAMPED_SIZE = 44, /* Sync, Delay_Req, Follow_Up; also Signaling before its TLVs */
     PTP_DELAY_RESP_SIZE = 54,
     PTP_ANNOUNCE_SIZE = 64,
-    PTP_TLVS_MAX = 8,      /* read per message; more are counted and left unread */
-    PTP_TRAILER_MAX = 3,   /* a fourth byte would be the head of a TLV */
-    PTP_IPV6_TRAILER = 2,  /* lets a transparent clock repair the UDP checksum */
-    PTP_REPLY_MAX = 192,   /* the longest we build: Signaling with eight TLVs of 12, and a trailer */
-    PTP_PORT_NUMBER = 1,   /* our one PTP port */
+    PTP_TLVS_MAX = 8,     /* read per message; more are counted and left unread */
+    PTP_TRAILER_MAX = 3,  /* a fourth byte would be the head of a TLV */
+    PTP_IPV6_TRAILER = 2, /* lets a transparent clock repair the UDP checksum */
+    PTP_REPLY_MAX = 192,  /* the longest we build: Signaling with eight TLVs of 12, and a trailer */
+    PTP_PORT_NUMBER = 1,  /* our one PTP port */
     PTP_WILDCARD_PORT = 0xFFFF,
     PTP_INTERVAL_NONE = 0x7F,
 };
@@ -57,16 +57,16 @@ enum {
 /* Why a datagram was not taken. The order is that of the counters `dropped.*`. */
 enum ptp_verdict {
     PTP_OK,
-    PTP_BAD_SIZE,         /* shorter than the header or than the message's fixed body */
-    PTP_BAD_LENGTH,       /* messageLength beyond the datagram or below the fixed body */
-    PTP_BAD_TRAILER,      /* more than PTP_TRAILER_MAX bytes after the message */
-    PTP_BAD_VERSION,      /* versionPTP is not 2 */
-    PTP_BAD_SDO,          /* majorSdoId is not ours */
-    PTP_BAD_DOMAIN,       /* domainNumber is not ours */
-    PTP_BAD_TYPE,         /* reserved messageType */
-    PTP_OWN_IDENTITY,     /* sent by us: a loop */
-    PTP_BAD_NANOSECONDS,  /* nanosecondsField is 1e9 or more */
-    PTP_BAD_TLV,          /* odd, overrunning, wrongly sized or missing TLV */
+    PTP_BAD_SIZE,        /* shorter than the header or than the message's fixed body */
+    PTP_BAD_LENGTH,      /* messageLength beyond the datagram or below the fixed body */
+    PTP_BAD_TRAILER,     /* more than PTP_TRAILER_MAX bytes after the message */
+    PTP_BAD_VERSION,     /* versionPTP is not 2 */
+    PTP_BAD_SDO,         /* majorSdoId is not ours */
+    PTP_BAD_DOMAIN,      /* domainNumber is not ours */
+    PTP_BAD_TYPE,        /* reserved messageType */
+    PTP_OWN_IDENTITY,    /* sent by us: a loop */
+    PTP_BAD_NANOSECONDS, /* nanosecondsField is 1e9 or more */
+    PTP_BAD_TLV,         /* odd, overrunning, wrongly sized or missing TLV */
     PTP_VERDICTS,
 };
 
@@ -116,12 +116,13 @@ bool ptp_targets_us(const struct ptp_message *message, const struct ptp_self *se
 
 /* Each builder fills `out` (PTP_REPLY_MAX bytes) and returns messageLength. */
 size_t ptp_build_sync(uint8_t *out, const struct ptp_self *self, uint16_t sequence, int64_t origin_tai_ns);
-size_t ptp_build_follow_up(uint8_t *out, const struct ptp_self *self, uint16_t sequence, int64_t origin_tai_ns,
-                           int8_t log_interval);
+size_t ptp_build_follow_up(uint8_t *out, const struct ptp_self *self, uint16_t sequence,
+                           int64_t origin_tai_ns, int8_t log_interval);
 size_t ptp_build_delay_resp(uint8_t *out, const struct ptp_self *self, const struct ptp_message *request,
                             int64_t receive_tai_ns);
 size_t ptp_build_announce(uint8_t *out, const struct ptp_self *self, const struct clock_announce *announce,
-                          uint16_t sequence, int64_t origin_tai_ns, int64_t correction_2p16, int8_t log_interval);
+                          uint16_t sequence, int64_t origin_tai_ns, int64_t correction_2p16,
+                          int8_t log_interval);
 
 /* Signaling: start, then append TLVs; each append returns the new messageLength. */
 size_t ptp_build_signaling(uint8_t *out, const struct ptp_self *self, uint64_t target_identity,

@@ -4,8 +4,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { DISTRUST_NS = 250000000 /* how long stamps from before a step may lie in a queue that never empties */ };
-enum { MAP_JUMP_NS = 1000 /* between T4 and T1 of one exchange; an ordinary renewal moves the map by less */ };
+enum {
+    DISTRUST_NS = 250000000 /* how long stamps from before a step may lie in a queue that never empties */
+};
+enum {
+    MAP_JUMP_NS = 1000 /* between T4 and T1 of one exchange; an ordinary renewal moves the map by less */
+};
 
 /* ---- time ---- */
 
@@ -59,7 +63,8 @@ enum counter worker_obstacle(const struct worker *worker)
     return worker->clock.announce.valid && map_holds(worker) ? COUNTERS : COUNT_DROPPED_NO_TIME;
 }
 
-enum counter worker_tai(const struct worker *worker, struct stamps stamps, int64_t *source_ns, int64_t *tai_ns)
+enum counter worker_tai(const struct worker *worker, struct stamps stamps, int64_t *source_ns,
+                        int64_t *tai_ns)
 {
     bool hardware = worker->replies.options.hardware_stamps;
 
@@ -96,17 +101,20 @@ bool worker_send_general(struct worker *worker, const struct reply_pair *pair, c
     return sent;
 }
 
-/* T4 was told in the Sync; T1 must come from the same map, or the client computes with two different clocks. */
+/* T4 was told in the Sync; T1 must come from the same map, or the client computes with two different clocks.
+ */
 static bool map_jumped(const struct worker *worker, const struct awaited *awaited)
 {
-    int64_t moved_ns = clock_map_tai_ns(stamp_map(worker), awaited->receive_source_ns) - awaited->receive_tai_ns;
+    int64_t moved_ns =
+        clock_map_tai_ns(stamp_map(worker), awaited->receive_source_ns) - awaited->receive_tai_ns;
 
-    return awaited->epoch != worker->clock.announce.epoch || moved_ns > MAP_JUMP_NS || moved_ns < -MAP_JUMP_NS;
+    return awaited->epoch != worker->clock.announce.epoch || moved_ns > MAP_JUMP_NS ||
+           moved_ns < -MAP_JUMP_NS;
 }
 
 /* The transmit stamp of a Sync is here: send what it was needed for. */
-static void send_second_message(struct worker *worker, const struct reply_pair *pair, const struct awaited *awaited,
-                                struct stamps stamps)
+static void send_second_message(struct worker *worker, const struct reply_pair *pair,
+                                const struct awaited *awaited, struct stamps stamps)
 {
     uint8_t reply[PTP_REPLY_MAX];
     int64_t source_ns;
@@ -184,8 +192,8 @@ void worker_expire_awaited(struct worker *worker)
     }
 }
 
-void worker_send_sync(struct worker *worker, struct reply_pair *pair, const struct endpoint *to, uint8_t *data,
-                      size_t size, const struct awaited *awaited)
+void worker_send_sync(struct worker *worker, struct reply_pair *pair, const struct endpoint *to,
+                      uint8_t *data, size_t size, const struct awaited *awaited)
 {
     struct awaited *place = pair_next(pair);
     uint32_t id;
@@ -205,7 +213,8 @@ void worker_send_sync(struct worker *worker, struct reply_pair *pair, const stru
     }
     count(&worker->counters, COUNT_TX_ERROR);
     if (!worker->replies.own_ids) {
-        /* Whether a failed send used up a number depends on where it failed: fetch what is there, start anew. */
+        /* Whether a failed send used up a number depends on where it failed: fetch what is there, start anew.
+         */
         worker_collect_stamps(worker, pair);
         count_add(&worker->counters, COUNT_TXTS_MISSING, pair_forget(pair));
         socket_restart_stamp_ids(pair->event_fd, &worker->replies.options);

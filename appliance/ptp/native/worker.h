@@ -45,7 +45,7 @@ struct worker {
     bool started;
     int epoll_fd;
     int stop_fd;
-    int timer_fd; /* general worker: next flow due */
+    int timer_fd;      /* general worker: next flow due */
     bool wants_stamps; /* of what it receives */
     void (*arrived)(struct worker *, const struct arrival *, const struct ptp_message *);
     void (*after)(struct worker *); /* once per round; NULL for none */
@@ -78,6 +78,7 @@ struct server {
     _Atomic bool stop;
     _Atomic bool running;
     int phc_index;
+    uint32_t interface_index[SERVER_ADDRESSES_MAX]; /* of config.interface */
 };
 
 /* Open a worker's sockets and its epoll set. False with `error`; worker_close() cleans up either way. */
@@ -88,12 +89,13 @@ void worker_join(struct worker *worker);
 void worker_close(struct worker *worker);
 
 /*
- * Look at the clocks after something was stamped and before the stamp is used. False: CLOCK_REALTIME was stepped
- * since the last look, so that no software stamp taken between the two can be placed.
+ * Look at the clocks after something was stamped and before the stamp is used. False: CLOCK_REALTIME was
+ * stepped since the last look, so that no software stamp taken between the two can be placed.
  */
 bool worker_note_time(struct worker *worker);
 
-/* Fetch transmit stamps and send what waits for them; "all": software stamps are there as soon as a Sync is sent. */
+/* Fetch transmit stamps and send what waits for them; "all": software stamps are there as soon as a Sync is
+ * sent. */
 void worker_collect_stamps(struct worker *worker, struct reply_pair *pair);
 void worker_collect_all_stamps(struct worker *worker);
 void worker_expire_awaited(struct worker *worker);
@@ -104,8 +106,10 @@ void worker_serve_listener(struct worker *worker, struct listener *listener);
 /* May we answer now? COUNTERS when yes, else the counter to blame. */
 enum counter worker_obstacle(const struct worker *worker);
 
-/* A stamp as TAI, and as a reading of the map's source clock. COUNTERS when done, else the counter to blame. */
-enum counter worker_tai(const struct worker *worker, struct stamps stamps, int64_t *source_ns, int64_t *tai_ns);
+/* A stamp as TAI, and as a reading of the map's source clock. COUNTERS when done, else the counter to blame.
+ */
+enum counter worker_tai(const struct worker *worker, struct stamps stamps, int64_t *source_ns,
+                        int64_t *tai_ns);
 
 /* TAI about now, for origin fields that may be estimates; 0 when unknown. */
 int64_t worker_now_tai_ns(const struct worker *worker);
@@ -114,8 +118,8 @@ int64_t worker_now_tai_ns(const struct worker *worker);
  * Send a Sync of `size` bytes from the pair's event socket to `to`; when its stamp comes, the second message
  * described by `awaited` follows by itself.
  */
-void worker_send_sync(struct worker *worker, struct reply_pair *pair, const struct endpoint *to, uint8_t *data,
-                      size_t size, const struct awaited *awaited);
+void worker_send_sync(struct worker *worker, struct reply_pair *pair, const struct endpoint *to,
+                      uint8_t *data, size_t size, const struct awaited *awaited);
 
 /* Send from the pair's general socket and count it under `which`. */
 bool worker_send_general(struct worker *worker, const struct reply_pair *pair, const struct endpoint *to,

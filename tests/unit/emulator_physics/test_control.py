@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import selectors
 import socket
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,13 +25,37 @@ def handler(message: dict[str, Any]) -> dict[str, Any]:
     return {"echo": message.get("do"), "time_ns": 1_700_000_000_123_456_789}
 
 
+class SelectorLoop:
+    """The emulator's loop, in a thread so that the test can be the client."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.stopping = False
+
+    def add_reader(self, source: socket.socket, ready: Callable[[], object]) -> None:
+        self.selector.register(source, selectors.EVENT_READ, ready)
+
+    def remove_reader(self, source: socket.socket) -> None:
+        self.selector.unregister(source)
+
+    def run(self) -> None:
+        while not self.stopping:
+            for key, _ in self.selector.select(0.02):
+                key.data()
+
+
 @pytest.fixture
 def card(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "card.sock"
-    server = ControlServer(control_path(path), handler)
-    server.start()
+    loop = SelectorLoop()
+    server = ControlServer(control_path(path), handler, loop)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
     yield path
+    loop.stopping = True
+    thread.join()
     server.close()
+    loop.selector.close()
     assert not control_path(path).exists()
 
 
@@ -100,7 +127,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 def test_stale_sockets_are_replaced_and_others_respected(tmp_path: Path, card: Path) -> None:
     with pytest.raises(FileExistsError, match="in use"):
-        ControlServer(control_path(card), handler)
+        ControlServer(control_path(card), handler, SelectorLoop())
     stale = tmp_path / "stale"
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(stale))
@@ -111,3 +138,13 @@ def test_stale_sockets_are_replaced_and_others_respected(tmp_path: Path, card: P
     with pytest.raises(FileExistsError, match="is no socket"):
         free_path(stale)
     assert stale.read_text() == "precious"
+
+
+def test_a_client_that_never_reads_does_not_hold_the_others(card: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.settimeout(5)
+        sock.connect(str(control_path(card)))
+        with contextlib.suppress(OSError):
+            for _ in range(20_000):
+                sock.sendall(b'{"do":"x"}\n')
+        assert request(card, {"do": "status"})["echo"] == "status"

@@ -101,8 +101,8 @@ def test_the_four_times_and_both_corrections_give_offset_and_delay() -> None:
     current = exchange()
     current.t3_host_ns = t3
     refused: Counter[str] = Counter()
-    current.offer(encode(announce(t1_ns=t1, correction_ns=60.25)), None, refused)
-    current.offer(encode(sync(t4_ns=t4, correction_ns=40.5)), t2, refused)
+    current.offer(encode(announce(t1_ns=t1, correction_ns=60.25)), None, 319, refused)
+    current.offer(encode(sync(t4_ns=t4, correction_ns=40.5)), t2, 319, refused)
     sample = current.result(PathDelayFilter())
     assert isinstance(sample, Sample)
     assert not refused
@@ -144,7 +144,7 @@ def test_the_utc_offset_is_the_servers_if_it_can_be_believed(
 def test_a_reply_that_does_not_belong_is_counted_and_ignored(datagram: bytes, reason: str) -> None:
     current = exchange(pinned=SERVER)
     refused: Counter[str] = Counter()
-    current.offer(datagram, 1, refused)
+    current.offer(datagram, 1, 319, refused)
     assert refused == {reason: 1}
     assert current.outcome is Outcome.NO_ANSWER
 
@@ -152,9 +152,9 @@ def test_a_reply_that_does_not_belong_is_counted_and_ignored(datagram: bytes, re
 def test_each_reply_counts_once_and_both_must_be_of_one_server() -> None:
     current = exchange()
     refused: Counter[str] = Counter()
-    current.offer(encode(sync(t4_ns=1)), 11, refused)
-    current.offer(encode(sync(t4_ns=2)), 12, refused)
-    current.offer(encode(announce(source=PortIdentity(bytes(8), 1))), 13, refused)
+    current.offer(encode(sync(t4_ns=1)), 11, 319, refused)
+    current.offer(encode(sync(t4_ns=2)), 12, 319, refused)
+    current.offer(encode(announce(source=PortIdentity(bytes(8), 1))), 13, 319, refused)
     assert refused == {"duplicate": 1, "identity-changed": 1}
     assert current.t2_host_ns == 11
     assert current.outcome is Outcome.NO_ANNOUNCE
@@ -162,8 +162,8 @@ def test_each_reply_counts_once_and_both_must_be_of_one_server() -> None:
 
 def test_an_exchange_without_one_of_the_stamps_gives_no_sample() -> None:
     current = exchange()
-    current.offer(encode(sync()), 11, Counter())
-    current.offer(encode(announce()), None, Counter())
+    current.offer(encode(sync()), 11, 319, Counter())
+    current.offer(encode(announce()), None, 319, Counter())
     lost = current.result(PathDelayFilter())
     assert isinstance(lost, Lost)
     assert lost.outcome is Outcome.NO_TRANSMIT_STAMP

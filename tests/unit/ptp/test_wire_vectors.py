@@ -14,8 +14,9 @@ from appliance.ptp import management
 from appliance.ptp.datasets import DefaultFlag, ManagementId
 from appliance.ptp.primitives import HeaderFlag, PortIdentity, Reason
 from appliance.ptp.rules import ReceiveRules
-from appliance.ptp.tlv import GrantUnicast, ManagementTlv, RequestUnicast
-from appliance.ptp.wire import Announce, Management, Message, Signaling, WireError, decode, encode
+from appliance.ptp.tlv import ManagementTlv
+from appliance.ptp.wire import Management, WireError, decode, encode
+from tests import tshark
 
 OWN = PortIdentity(bytes.fromhex("b8cef6fffe0210e4"), 1)
 RULES = ReceiveRules(domain=0, own=OWN)
@@ -123,40 +124,6 @@ def vectors(shared_dir: Path) -> list[dict[str, Any]]:
     return list(found)
 
 
-def tshark_view(message: Message) -> dict[str, object]:
-    """A message under the names of tshark's fields, as far as the observed vectors list them."""
-    header = message.header
-    view: dict[str, object] = {
-        "messagetype": f"0x{message.TYPE:02x}",
-        "messagelength": str(message.message_length),
-        "flags": f"0x{header.flags:04x}",
-        "sequenceid": str(header.sequence_id),
-        "controlfield": str(header.control),
-        "logmessageperiod": str(header.log_message_interval),
-        "minorversionptp": str(header.minor_version),
-        "clockidentity": f"0x{header.source.clock.hex()}",
-        "sourceportid": str(header.source.port),
-    }
-    names = {"Announce": "an.origin", "FollowUp": "fu.preciseorigin", "DelayResp": "dr.receive"}
-    stamp = getattr(message, "origin", getattr(message, "timestamp", None))
-    if stamp is not None:
-        prefix = names.get(type(message).__name__, "sdr.origin")
-        view[f"{prefix}timestamp.seconds"] = str(stamp.seconds)
-        view[f"{prefix}timestamp.nanoseconds"] = str(stamp.nanoseconds)
-    if isinstance(message, Announce):
-        view["an.grandmasterclockclass"] = str(message.clock_class)
-        view["an.grandmasterclockaccuracy"] = f"0x{message.clock_accuracy:02x}"
-        view["an.origincurrentutcoffset"] = str(message.utc_offset_s)
-        view["timesource"] = f"0x{message.time_source:02x}"
-    if isinstance(message, Signaling):
-        tlvs = [t for t in message.tlvs if isinstance(t, RequestUnicast | GrantUnicast)]
-        view["sig.tlv.tlvType"] = ",".join(str(int(t.tlv_type)) for t in tlvs)
-        view["sig.tlv.messageType"] = ",".join(f"0x{t.message_type:02x}" for t in tlvs)
-        view["sig.tlv.logInterMessagePeriod"] = ",".join(str(t.log_period) for t in tlvs)
-        view["sig.tlv.durationField"] = ",".join(str(t.duration_s) for t in tlvs)
-    return view
-
-
 def test_valid_vectors_decode_to_the_expected_fields_and_back_to_the_same_bytes(
     vectors: list[dict[str, Any]],
 ) -> None:
@@ -167,7 +134,7 @@ def test_valid_vectors_decode_to_the_expected_fields_and_back_to_the_same_bytes(
         datagram = bytes.fromhex(vector["hex"])
         message = decode(datagram)
         assert encode(message, vector["trailer_bytes"]) == datagram, vector["name"]
-        observed = tshark_view(message) if "messagetype" in vector["expect"] else None
+        observed = tshark.view(message) if "messagetype" in vector["expect"] else None
         for key, wanted in vector["expect"].items():
             got = observed[key] if observed is not None else FIELDS[key](message)
             assert got == wanted, (vector["name"], key)

@@ -8,6 +8,7 @@ same epoch are put together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from timecard.gnss import ublox_messages as ubx
@@ -42,6 +43,7 @@ class UbloxDecoder:
         self.restarts = 0
         """How often the receiver was seen to start again (NAV-STATUS msss going backwards)."""
         self._pvt_mono_ns: int | None = None
+        self._last_pvt: tuple[int, GnssFix]
         self._time_only = False
         self._satellites_used: int | None = None
         self._spoofing: tuple[int, int] | None = None
@@ -64,6 +66,9 @@ class UbloxDecoder:
             ubx.SEC_SIG: lambda message, mono: (ublox_status.rf_from_sec_sig(message, mono),),
         }
         self._watches = {
+            # Date, validity, accuracy, fix, satellites: what is left is the time, which goes on.
+            ubx.NAV_PVT: ubx.Watch(_SLOW_REFRESH_NS, slice(4, 8), slice(11, 16), slice(20, 24)),
+            ubx.NAV_STATUS: ubx.Watch(_REFRESH_NS, slice(4, 8)),
             # Everything but iTOW and the countdown.
             ubx.NAV_TIMELS: ubx.Watch(_SLOW_REFRESH_NS, slice(8, 12), slice(16, 24)),
             ubx.NAV_SAT: ubx.Watch(_SLOW_REFRESH_NS),
@@ -82,8 +87,10 @@ class UbloxDecoder:
     def decode(self, frame: UbxFrame, read_mono_ns: int) -> Sequence[GnssEvent]:
         """Events of one frame; nothing for messages without use here."""
         handler = self._handlers.get(frame.key)
-        if handler is None or len(frame.raw) == 8 or not self._is_due(frame, read_mono_ns):
+        if handler is None or len(frame.raw) == 8:
             return ()
+        if not self._is_due(frame, read_mono_ns):
+            return self._same_fix(frame, read_mono_ns) if frame.key == ubx.NAV_PVT else ()
         message = ubx.parse(frame, read_mono_ns)
         if isinstance(message, CorruptData):
             return (message,)
@@ -94,7 +101,13 @@ class UbloxDecoder:
         if key in (ubx.NAV_TIMEUTC, ubx.NAV_TIMEGPS):
             if self._has_pvt(read_mono_ns):
                 return False  # NAV-PVT says it all
-            return int.from_bytes(frame.raw[6:10], "little") != self._done_itow_ms
+            return _u32(frame.raw, 6) != self._done_itow_ms
+        if key == ubx.NAV_STATUS:
+            self._note_uptime(_u32(frame.raw, 18))
+            if not self._has_pvt(read_mono_ns):
+                return True
+        if key == ubx.NAV_PVT and self._pvt_mono_ns is not None and _u32(frame.raw, 6) < self._last_pvt[0]:
+            return True  # the GPS week ends before the UTC date changes
         if key == ubx.NAV_TIMELS and self._time.leap_pending:
             return True  # the countdown matters now
         watch = self._watches.get(key)
@@ -102,6 +115,12 @@ class UbloxDecoder:
 
     def _has_pvt(self, read_mono_ns: int) -> bool:
         return self._pvt_mono_ns is not None and read_mono_ns - self._pvt_mono_ns < _PVT_FRESH_NS
+
+    def _note_uptime(self, msss: int) -> None:
+        if self.uptime_ms is not None and msss < self.uptime_ms - _RESTART_MS:
+            self.restarts += 1
+            self._time.forget_leap()
+        self.uptime_ms = msss
 
     def _tim_tp(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
         limit_ps = self._options.qerr_limit_ps or self.family.qerr_limit_ps
@@ -123,25 +142,30 @@ class UbloxDecoder:
         known = bool(message.validDate and message.validTime)
         epoch_tai_ns = self._time.epoch_from_utc_ns(message) if known else None
         confirmed = bool(message.confirmedDate and message.confirmedTime) if message.confirmedAvai else None
-        return (
-            GnssFix(
-                epoch_tai_ns=epoch_tai_ns,
-                fix=fix,
-                fix_ok=bool(message.gnssFixOk),
-                time_valid=epoch_tai_ns is not None,
-                time_confirmed=confirmed,
-                utc_resolved=bool(message.fullyResolved),
-                time_accuracy_ns=float(message.tAcc) if message.validTime else None,
-                satellites_used=message.numSV,
-                read_mono_ns=read_mono_ns,
-            ),
+        event = GnssFix(
+            epoch_tai_ns=epoch_tai_ns,
+            fix=fix,
+            fix_ok=bool(message.gnssFixOk),
+            time_valid=epoch_tai_ns is not None,
+            time_confirmed=confirmed,
+            utc_resolved=bool(message.fullyResolved),
+            time_accuracy_ns=float(message.tAcc) if message.validTime else None,
+            satellites_used=message.numSV,
+            read_mono_ns=read_mono_ns,
         )
+        self._last_pvt = (message.iTOW, event)
+        return (event,)
+
+    def _same_fix(self, frame: UbxFrame, read_mono_ns: int) -> Sequence[GnssEvent]:
+        """A NAV-PVT that differs from the last decoded one in its time only."""
+        self._pvt_mono_ns = read_mono_ns
+        itow_ms, event = self._last_pvt
+        epoch_tai_ns = event.epoch_tai_ns
+        if epoch_tai_ns is not None:
+            epoch_tai_ns += (_u32(frame.raw, 6) - itow_ms) * 1_000_000
+        return (replace(event, epoch_tai_ns=epoch_tai_ns, read_mono_ns=read_mono_ns),)
 
     def _nav_status(self, message: Any, read_mono_ns: int) -> Sequence[GnssEvent]:
-        if self.uptime_ms is not None and message.msss < self.uptime_ms - _RESTART_MS:
-            self.restarts += 1
-            self._time.forget_leap()
-        self.uptime_ms = message.msss
         events: list[GnssEvent] = []
         state, last = message.spoofDetState, self._spoofing
         if last is None or last[0] != state or read_mono_ns - last[1] >= _REFRESH_NS:
@@ -202,3 +226,8 @@ class UbloxDecoder:
         identity = ublox_status.identity(message, read_mono_ns)
         self.family = family_of(identity.model)
         return (identity,)
+
+
+def _u32(raw: bytes, at: int) -> int:
+    """An unsigned field of a frame; 0 in one that is too short, which decoding then refuses."""
+    return int.from_bytes(raw[at : at + 4], "little")

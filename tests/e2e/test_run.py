@@ -1,0 +1,149 @@
+"""One command starts the appliance; it locks, survives what may die, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.ptp.sptp import measure
+from tests.e2e.conftest import Appliance, program
+
+Start = Callable[..., Appliance]
+
+LOCK_S = 120
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.timeout(400)
+def test_it_locks_survives_its_own_processes_and_ends_clean(start: Start) -> None:
+    appliance = start()
+    appliance.wait_line("serving", 30)
+    children = appliance.children()
+    assert set(children) == {"emulate", "core", "api"}
+    appliance.control(request="set-world", offset_ns=3_700_000, rate_ppb=0)
+
+    assert appliance.wait_for(lambda: appliance.state() == "locked", LOCK_S), "\n".join(appliance.lines)
+    health = appliance.get("health")
+    assert health.status_code == 200
+    body = health.json()
+    assert body["verdict"] == "serve"
+    assert body["clock_class"] == 6
+    assert body["bound"]["card_ns"] <= 100
+    truth = appliance.control(request="truth")
+    assert abs(truth["card_error_ns"]) <= body["bound"]["card_ns"]
+
+    report = measure("127.0.0.1", count=50, interval_s=0.02, ports=appliance.ports)
+    assert report.lost == 0
+
+    # kill -9 of api: not one packet is missed
+    os.kill(children["api"], signal.SIGKILL)
+    report = measure("127.0.0.1", count=150, interval_s=0.02, ports=appliance.ports)
+    assert report.lost == 0
+    assert appliance.wait_for(lambda: appliance.state() is not None, 30), "api is started again"
+
+    # kill -9 of core: the card lives on, the record is valid, the clock resumes in holdover
+    os.kill(children["core"], signal.SIGKILL)
+    appliance.wait_line("core ended", 10)
+    resumed = appliance.wait_for(lambda: appliance.state() in ("holdover", "recovering"), 30)
+    assert resumed, "\n".join(appliance.lines)
+    health = appliance.get("health").json()
+    assert health["clock_class"] in (6, 7)
+    assert abs(appliance.control(request="truth")["card_error_ns"]) <= health["bound"]["card_ns"]
+    assert appliance.wait_for(lambda: appliance.state() == "locked", 180), "\n".join(appliance.lines)
+
+    pids = list(appliance.children().values())
+    took_s = appliance.stop()
+    assert appliance.process.returncode == 0
+    assert took_s < 2.0
+    assert not [pid for pid in pids if alive(pid)]
+    assert not list(appliance.runtime.glob("*.sock*"))
+
+
+def test_a_second_appliance_in_the_same_place_is_refused(start: Start) -> None:
+    first = start()
+    first.wait_line("serving", 30)
+    second = start(runtime=first.runtime)
+    second.wait_line("already runs here", 10)
+    assert second.process.wait(10) == 1
+    assert first.state() is not None, "the first one is not disturbed"
+
+
+def test_a_dying_emulator_ends_the_run_with_one_line(start: Start) -> None:
+    appliance = start()
+    appliance.wait_line("serving", 30)
+    os.kill(appliance.children()["emulate"], signal.SIGKILL)
+    appliance.wait_line("virtual card ended", 10)
+    assert appliance.process.wait(10) == 1
+    assert not list(appliance.runtime.glob("core.sock"))
+    assert not any("Traceback" in line for line in appliance.lines)
+
+
+def test_a_ptp_port_in_use_is_one_clear_line(start: Start) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        port = taken.getsockname()[1]
+        appliance = start("--ports", f"{port},{port + 1 if port < 65535 else port - 1}")
+        assert appliance.wait_for(lambda: appliance.process.poll() is not None, 30)
+    assert appliance.process.returncode == 1
+    text = "\n".join(appliance.lines)
+    assert str(port) in text and "in use" in text
+    assert "Traceback" not in text
+    assert not list(appliance.runtime.glob("*.sock*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up the right to low ports")
+def test_no_right_to_an_explicit_port_319_says_how_to_get_it(tmp_path: Path) -> None:
+    config = tmp_path / "appliance.toml"
+    config.write_text('[ptp]\nports = [319, 320]\n[paths]\nruntime = "/tmp/none"\n')
+    tmp_path.chmod(0o755)
+    command = program(
+        "api.main", "run", "--virtual", "--config", str(config), "--runtime-dir", str(tmp_path / "r")
+    )
+    result = subprocess.run(
+        ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    text = result.stdout + result.stderr
+    assert result.returncode == 1
+    assert "319" in text and "CAP_NET_BIND_SERVICE" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--config", "/nonexistent/appliance.toml"), ["/nonexistent/appliance.toml"]),
+        (("--gnss-phase", "/nonexistent/phase"), ["/nonexistent/phase"]),
+        (("--faults", "/nonexistent/faults"), ["/nonexistent/faults"]),
+    ],
+)
+def test_a_missing_file_is_named(tmp_path: Path, arguments: tuple[str, ...], words: list[str]) -> None:
+    started = time.monotonic()
+    result = subprocess.run(
+        program("api.main", "run", "--virtual", "--runtime-dir", str(tmp_path), *arguments),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert time.monotonic() - started < 20
+    text = result.stdout + result.stderr
+    assert all(word in text for word in words)
+    assert "Traceback" not in text

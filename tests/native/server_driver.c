@@ -1,0 +1,411 @@
+/*
+ * The whole server without Python, for the sanitizers. Hex datagrams on standard input are the seeds.
+ *
+ *   server_driver EVENT_PORT GENERAL_PORT SCENARIO [ROUNDS]
+ *
+ * Scenarios: fuzz (random and mutated datagrams, while the page is rewritten), step (CLOCK_REALTIME is
+ * stepped), stamps (transmit stamps are lost, then late), failed-send (sends fail while the kernel numbers
+ * the stamps). Clocks and system calls are bent by the linker's --wrap; nothing of the host is changed.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "host_clock.h"
+#include "server.h"
+
+#define IDENTITY 0x020000FFFE000001ULL
+#define NS_PER_S 1000000000LL
+
+static struct clock_page page;
+static struct server *server;
+static uint16_t event_port, general_port;
+
+/* ---- what is bent ---- */
+
+static _Atomic int64_t real_shift_ns;
+static _Atomic bool hide_stamps;
+static _Atomic int failing_sends; /* fail after the kernel has sent, and used up a number */
+
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __real_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
+{
+    int result = __real_clock_gettime(id, now);
+
+    if (id == CLOCK_REALTIME) {
+        int64_t shifted = now->tv_sec * NS_PER_S + now->tv_nsec + atomic_load(&real_shift_ns);
+
+        *now = (struct timespec){shifted / NS_PER_S, shifted % NS_PER_S};
+    }
+    return result;
+}
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+    if (flags & MSG_ERRQUEUE && atomic_load(&hide_stamps)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return __real_recvmmsg(fd, messages, count, flags, timeout);
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    bool fails = atomic_load(&failing_sends) > 0;
+    ssize_t result;
+
+    atomic_fetch_sub(&failing_sends, fails);
+    result = __real_sendmsg(fd, message, flags);
+    if (fails) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    return result;
+}
+
+/* ---- page, server, client ---- */
+
+static void publish(int64_t offset_ns, bool serving)
+{
+    struct timespec real;
+    struct clock_data data = {.serving = serving};
+    int64_t raw_ns = host_raw_ns();
+
+    __real_clock_gettime(CLOCK_REALTIME, &real);
+    data.host = (struct clock_map){
+        .anchor_ns = raw_ns,
+        .anchor_tai_ns = real.tv_sec * NS_PER_S + real.tv_nsec + offset_ns,
+        .valid_until_raw_ns = raw_ns + 100 * NS_PER_S,
+        .valid = 1,
+    };
+    data.announce = (struct clock_announce){
+        .grandmaster_identity = IDENTITY, .clock_class = 6, .clock_accuracy = 0x25, .flags = 8, .valid = 1};
+    clock_page_write(&page, &data);
+}
+
+static void start_server(bool kernel_stamp_ids)
+{
+    struct start_error error;
+    struct server_config config = {
+        .self = {.identity = IDENTITY, .minor_version = 1},
+        .addresses = 2,
+        .event_port = event_port,
+        .general_port = general_port,
+        .reply_pairs = 16,
+        .stamp_wait_ms = 60,
+        .kernel_stamp_ids = kernel_stamp_ids,
+        .limits = {-7, 4, 3600, 64, 16, 0, 0},
+        .sockets = {.receive_buffer_bytes = 1 << 20, .dscp = 46},
+    };
+
+    config.address[0].v4.sin_family = AF_INET;
+    config.address[0].v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    config.address[1].v6.sin6_family = AF_INET6;
+    config.address[1].v6.sin6_addr = in6addr_loopback;
+    server = server_new(&config, &page);
+    CHECK(server != NULL);
+    if (!server_start(server, &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        exit(1);
+    }
+    CHECK(!server_start(server, &error) && error.code == EALREADY);
+}
+
+static int client_socket(int family)
+{
+    int fd = socket(family, SOCK_DGRAM, 0);
+    union socket_address own = {.any.sa_family = (sa_family_t)family};
+
+    if (family == AF_INET6) {
+        own.v6.sin6_addr = in6addr_loopback;
+    } else {
+        own.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+    CHECK(fd >= 0 && bind(fd, &own.any, family == AF_INET6 ? sizeof(own.v6) : sizeof(own.v4)) == 0);
+    return fd;
+}
+
+static void send_to(int fd, int family, uint16_t port, const uint8_t *data, size_t size)
+{
+    union socket_address to = {.any.sa_family = (sa_family_t)family};
+
+    if (family == AF_INET6) {
+        to.v6.sin6_addr = in6addr_loopback;
+        to.v6.sin6_port = htons(port);
+    } else {
+        to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        to.v4.sin_port = htons(port);
+    }
+    sendto(fd, data, size, 0, &to.any, family == AF_INET6 ? sizeof(to.v6) : sizeof(to.v4));
+}
+
+/* Receive one datagram; 0 when none comes in time. */
+static size_t receive(int fd, uint8_t *data, size_t room, int wait_ms)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    ssize_t size;
+
+    if (poll(&ready, 1, wait_ms) <= 0) {
+        return 0;
+    }
+    size = recv(fd, data, room, 0);
+    return size > 0 ? (size_t)size : 0;
+}
+
+static const uint8_t sptp_request[] = {0x01,        0x12, 0,    44,   0,           0,    0x24,    0x00,
+                                       [20] = 0x0C, 0x42, 0xA1, 0xFF, [28] = 0x10, 0x92, [43] = 0};
+
+/* Ask once; how many of the two answers came. */
+static int exchange(int fd, int family, uint16_t sequence, int wait_ms)
+{
+    uint8_t request[sizeof(sptp_request)];
+    uint8_t reply[256];
+    int got = 0;
+    size_t size;
+
+    memcpy(request, sptp_request, sizeof(request));
+    request[30] = (uint8_t)(sequence >> 8);
+    request[31] = (uint8_t)sequence;
+    send_to(fd, family, event_port, request, sizeof(request));
+    while (got < 2 && (size = receive(fd, reply, sizeof(reply), wait_ms)) > 0) {
+        CHECK(size >= 44);
+        if (reply[30] == request[30] && reply[31] == request[31]) { /* others answer earlier datagrams */
+            CHECK((reply[0] & 15) == (got == 0 ? PTP_SYNC : PTP_ANNOUNCE));
+            got++;
+        }
+    }
+    return got;
+}
+
+static uint64_t counter(const char *name)
+{
+    uint64_t totals[COUNTERS];
+
+    server_counters(server, totals);
+    for (size_t i = 0; i < COUNTERS; i++) {
+        if (strcmp(counter_names[i], name) == 0) {
+            return totals[i];
+        }
+    }
+    CHECK(!"known counter");
+    return 0;
+}
+
+/* ---- scenarios ---- */
+
+enum { SEEDS_MAX = 256, DATAGRAM_MAX = 1500 };
+static uint8_t seed[SEEDS_MAX][DATAGRAM_MAX];
+static size_t seed_size[SEEDS_MAX];
+static uint32_t seeds;
+static uint64_t random_state = 88172645463325252ULL;
+
+static uint32_t random_below(uint32_t limit)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 32) % limit;
+}
+
+static void read_seeds(void)
+{
+    static char line[2 * DATAGRAM_MAX + 2];
+
+    while (seeds < SEEDS_MAX && fgets(line, sizeof(line), stdin) != NULL) {
+        size_t digits = strcspn(line, "\n");
+
+        for (size_t i = 0; i + 1 < digits; i += 2) {
+            unsigned byte;
+
+            CHECK(sscanf(line + i, "%2x", &byte) == 1);
+            seed[seeds][i / 2] = (uint8_t)byte;
+        }
+        seed_size[seeds++] = digits / 2;
+    }
+    CHECK(seeds > 0);
+}
+
+static size_t mutate(uint8_t *data)
+{
+    uint32_t which = random_below(seeds);
+    size_t size = seed_size[which];
+
+    if (random_below(16) == 0) { /* no relation to PTP at all */
+        size = random_below(DATAGRAM_MAX);
+        for (size_t i = 0; i < size; i++) {
+            data[i] = (uint8_t)random_below(256);
+        }
+        return size;
+    }
+    memcpy(data, seed[which], size);
+    for (uint32_t i = random_below(5); i > 0 && size > 0; i--) {
+        switch (random_below(4)) {
+        case 0:
+            data[random_below((uint32_t)size)] = (uint8_t)random_below(256);
+            break;
+        case 1:
+            data[random_below((uint32_t)size)] ^= (uint8_t)(1U << random_below(8));
+            break;
+        case 2: /* cut */
+            size = random_below((uint32_t)size + 1);
+            break;
+        default: /* lengthen */
+            while (size < DATAGRAM_MAX && random_below(8) != 0) {
+                data[size++] = (uint8_t)random_below(256);
+            }
+        }
+    }
+    return size;
+}
+
+static _Atomic bool done;
+
+/* Rewrites the page as fast as it can: maps come and go, serving is switched, the clock jumps. */
+static void *disturb(void *unused)
+{
+    for (int64_t i = 0; !atomic_load(&done); i++) {
+        uint32_t found;
+
+        publish(i % 7 == 0 ? 1000000 : 0, i % 97 != 0);
+        free(server_contracts(server, &found));
+        usleep(200);
+    }
+    return unused;
+}
+
+static void fuzz(long rounds)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+    uint8_t data[DATAGRAM_MAX];
+    int fd[2];
+    pthread_t disturber;
+
+    read_seeds();
+    publish(0, true);
+    start_server(false);
+    CHECK(pthread_create(&disturber, NULL, disturb, NULL) == 0);
+    for (int i = 0; i < 2; i++) {
+        fd[i] = client_socket(families[i]);
+    }
+    for (long i = 0; i < rounds; i++) {
+        size_t size = mutate(data);
+        int which = (int)random_below(2);
+
+        send_to(fd[which], families[which], random_below(2) ? event_port : general_port, data, size);
+        while (receive(fd[which], data, sizeof(data), 0) > 0) {
+        }
+        if (i % 64 == 0) {
+            usleep(1000); /* let it be answered rather than dropped by the kernel */
+        }
+    }
+    atomic_store(&done, true);
+    pthread_join(disturber, NULL);
+    publish(0, true);
+    usleep(100000);
+    CHECK(server_running(server));
+    CHECK(exchange(fd[0], AF_INET, 1, 500) == 2); /* still well */
+    CHECK(exchange(fd[1], AF_INET6, 2, 500) == 2);
+    CHECK(counter("dropped.tlv") > 0 && counter("dropped.length") > 0 && counter("tx.announce") > 0);
+    CHECK(counter("signaling.granted") > 0);
+}
+
+static void step(void)
+{
+    int fd;
+    bool dropped = false;
+
+    publish(0, true);
+    start_server(false);
+    fd = client_socket(AF_INET);
+    CHECK(exchange(fd, AF_INET, 1, 500) == 2);
+    /* The idle server may notice a step before the request comes; then nothing needs to be dropped. */
+    for (uint16_t i = 0; i < 20 && !dropped; i++) {
+        usleep(50000);
+        atomic_store(&real_shift_ns, i % 2 == 0 ? 3000000 : 0);
+        exchange(fd, AF_INET, (uint16_t)(100 + i), 30);
+        dropped = counter("dropped.step") > 0;
+    }
+    CHECK(dropped);
+    CHECK(counter("host_clock.steps") > 0);
+    atomic_store(&real_shift_ns, 0);
+    usleep(100000);
+    CHECK(exchange(fd, AF_INET, 2, 500) == 2); /* and answers again */
+}
+
+static void stamps(void)
+{
+    int fd;
+
+    publish(0, true);
+    start_server(false);
+    fd = client_socket(AF_INET);
+    CHECK(exchange(fd, AF_INET, 1, 500) == 2);
+    atomic_store(&hide_stamps, true);
+    CHECK(exchange(fd, AF_INET, 2, 200) == 1); /* a Sync, and no Announce without T1 */
+    CHECK(counter("txts.missing") == 1);
+    CHECK(counter("tx.announce") == 1);
+    atomic_store(&hide_stamps, false); /* now it comes, too late */
+    CHECK(exchange(fd, AF_INET, 3, 500) == 2);
+    CHECK(counter("txts.unmatched") == 1);
+    /* more in flight than are remembered: refused, not queued */
+    atomic_store(&hide_stamps, true);
+    for (int i = 0; i < 400; i++) {
+        send_to(fd, AF_INET, event_port, sptp_request, sizeof(sptp_request));
+    }
+    usleep(30000);
+    CHECK(counter("dropped.busy") > 0);
+    atomic_store(&hide_stamps, false);
+}
+
+static void failed_send(void)
+{
+    int fd;
+
+    publish(0, true);
+    start_server(true);
+    fd = client_socket(AF_INET);
+    for (uint16_t i = 0; i < 20; i++) {
+        CHECK(exchange(fd, AF_INET, (uint16_t)(2 * i), 500) == 2);
+        atomic_store(&failing_sends, 1);
+        CHECK(exchange(fd, AF_INET, (uint16_t)(2 * i + 1), 20) < 2);
+    }
+    CHECK(exchange(fd, AF_INET, 1000, 500) == 2); /* the numbers are in step again */
+    CHECK(counter("tx.error") == 20);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc >= 4);
+    event_port = (uint16_t)atoi(argv[1]);
+    general_port = (uint16_t)atoi(argv[2]);
+    if (strcmp(argv[3], "fuzz") == 0) {
+        fuzz(argc > 4 ? atol(argv[4]) : 20000);
+    } else if (strcmp(argv[3], "step") == 0) {
+        step();
+    } else if (strcmp(argv[3], "stamps") == 0) {
+        stamps();
+    } else if (strcmp(argv[3], "failed-send") == 0) {
+        failed_send();
+    } else {
+        CHECK(!"a known scenario");
+    }
+    server_stop(server);
+    CHECK(!server_running(server));
+    for (size_t i = 0; i < COUNTERS; i++) {
+        if (counter(counter_names[i]) > 0) {
+            printf("%s=%llu\n", counter_names[i], (unsigned long long)counter(counter_names[i]));
+        }
+    }
+    server_free(server);
+    return 0;
+}

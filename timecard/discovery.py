@@ -1,0 +1,134 @@
+"""Which cards are there: descriptors from sysfs and from given sockets. Nothing is opened or touched.
+
+A card's id is the EUI-48 of its EEPROM as the kernel driver reports it, else its PCI device serial number,
+else its PCI address. Reading the serial number needs the whole configuration space, which sysfs shows to root
+only, so that without privileges the address is what is left.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from timecard.pcie.bus import EXT_CAP_SERIAL, extended_capability
+from timecard.pcie.vfio_user import KNOWN_IDS
+
+OTHER_IDS: Final = {
+    (0x1AD7, 0xA000): "Orolia/Safran ART card",
+    (0xAD5A, 0x0400): "ADVA Time Card",
+    (0xAD5A, 0x0410): "ADVA x1 Time Card",
+}
+"""Time Cards with another register layout: listed, not driven."""
+NO_SERIAL: Final = "00:00:00:00:00:00"
+_CONFIG_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardDescriptor:
+    """One card, not opened."""
+
+    id: str
+    """As in ``/dev/timecard/<id>``."""
+    access: str
+    """``pci`` or ``vfio-user``."""
+    address: str
+    """PCI address, or the socket's path."""
+    product: str
+    fb_layout: bool | None
+    """Whether it has the register layout that this toolkit drives; None: to be seen when it is opened."""
+    driver: str | None = None
+    """Kernel driver that holds it."""
+
+
+def list_cards(
+    sockets: Iterable[str | os.PathLike[str]] = (), sysfs: Path = Path("/sys")
+) -> list[CardDescriptor]:
+    """Cards on the PCI bus, in order of their address, then the given sockets that exist."""
+    cards = []
+    for device in sorted((sysfs / "bus/pci/devices").glob("*")):
+        pci_id = (_hex(device / "vendor"), _hex(device / "device"))
+        product = KNOWN_IDS.get(pci_id) or OTHER_IDS.get(pci_id)
+        if product is not None:
+            cards.append(_describe(device, product, pci_id in KNOWN_IDS))
+    return cards + [vfio_user_card(path) for path in sockets if Path(path).is_socket()]
+
+
+def vfio_user_card(path: str | os.PathLike[str]) -> CardDescriptor:
+    """The card behind a socket; its own serial number is known only when it is opened."""
+    return CardDescriptor(
+        id=f"vfio-user-{Path(path).name}",
+        access="vfio-user",
+        address=os.fspath(path),
+        product="card behind a vfio-user socket",
+        fb_layout=None,
+    )
+
+
+def serial_text(serial: int) -> str:
+    """A 64-bit device serial number as lspci writes it."""
+    return "-".join(f"{byte:02x}" for byte in serial.to_bytes(8, "big"))
+
+
+def _describe(device: Path, product: str, fb_layout: bool) -> CardDescriptor:
+    driver = device / "driver"
+    return CardDescriptor(
+        id=_eui48(device) or _device_serial(device) or f"pci-{device.name}",
+        access="pci",
+        address=device.name,
+        product=product,
+        fb_layout=fb_layout,
+        driver=driver.resolve().name if driver.exists() else None,
+    )
+
+
+def _eui48(device: Path) -> str | None:
+    """What the kernel driver read from the EEPROM; all zero while it cannot."""
+    for serialnum in sorted((device / "timecard").glob("ocp*/serialnum")):
+        text = _text(serialnum)
+        if text and text != NO_SERIAL:
+            return text
+    return None
+
+
+def _device_serial(device: Path) -> str | None:
+    try:
+        with (device / "config").open("rb") as config:
+            space = _ConfigBytes(config.read(_CONFIG_BYTES))
+    except OSError:
+        return None
+    offset = extended_capability(space, EXT_CAP_SERIAL)
+    if offset is None:
+        return None
+    return serial_text(space.read_config32(offset + 8) << 32 | space.read_config32(offset + 4))
+
+
+class _ConfigBytes:
+    """Configuration space as bytes; 64 of them are all that an unprivileged user sees."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_config32(self, offset: int) -> int:
+        """A word; 0, as if nothing were there, beyond what is visible."""
+        if offset + 4 > len(self._data):
+            return 0
+        value: int = struct.unpack_from("<I", self._data, offset)[0]
+        return value
+
+
+def _hex(path: Path) -> int:
+    try:
+        return int(_text(path) or "0", 16)
+    except ValueError:
+        return 0
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
