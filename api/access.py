@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Final, Protocol
 
+from starlette.concurrency import run_in_threadpool
+
 from appliance.core_report import CoreReport
 from appliance.ipc import CoreError, CoreStaleError
 from timecard.timebase import Timebase
@@ -30,32 +32,44 @@ class CoreAccess:
         self._timebase = timebase
         self._hold_ns = hold_ns
         self._lock = threading.Lock()
-        self._answer: CoreReport | CoreError | None = None
-        self._answered_ns = 0
+        self._held: tuple[int, CoreReport | CoreError] | None = None
+        """When core answered, and what: replaced as a whole, so that it may be read without the lock."""
 
     def mono_ns(self) -> int:
         """Now, on the clock that reports expire by."""
         return self._timebase.mono_ns()
 
-    def report(self) -> CoreReport:
-        """A report that is valid now. Raises ``CoreError``."""
+    async def report(self) -> CoreReport:
+        """A report that is valid now; raises ``CoreError``. The event loop is not held up by a slow core."""
         asked_ns = self.mono_ns()
+        answer = self._shared(asked_ns)
+        if answer is None:
+            answer = await run_in_threadpool(self._ask, asked_ns)
+        return self._checked(answer)
+
+    def _shared(self, asked_ns: int) -> CoreReport | CoreError | None:
+        """The held answer, if it is new enough for a question of ``asked_ns``."""
+        held = self._held
+        return held[1] if held is not None and held[0] >= asked_ns - self._hold_ns else None
+
+    def _ask(self, asked_ns: int) -> CoreReport | CoreError:
+        """On a worker thread. The first one asks; those who waited for it share its answer."""
         with self._lock:
-            if self._answer is None or self._answered_ns < asked_ns - self._hold_ns:
-                self._answer = self._ask()
-                self._answered_ns = self.mono_ns()
-            answer = self._answer
+            answer = self._shared(asked_ns)
+            if answer is None:
+                try:
+                    answer = self._core.report()
+                except CoreError as error:
+                    answer = error
+                self._held = (self.mono_ns(), answer)
+            return answer
+
+    def _checked(self, answer: CoreReport | CoreError) -> CoreReport:
         if isinstance(answer, CoreError):
-            # A fresh object: raising one exception in several threads would tangle their tracebacks.
+            # A fresh object: one exception raised for several requests would collect their tracebacks.
             raise type(answer)(str(answer)) from answer
         now_ns = self.mono_ns()
         if answer.expired(now_ns):
             late_s = (now_ns - answer.valid_until_mono_ns) / NS_PER_S
             raise CoreStaleError(f"core's report expired {late_s:.1f} s ago: core has stalled; restart it")
         return answer
-
-    def _ask(self) -> CoreReport | CoreError:
-        try:
-            return self._core.report()
-        except CoreError as error:
-            return error

@@ -46,7 +46,7 @@ def create_app(core: CoreLike, *, timebase: Timebase | None = None, hold_ns: int
         app.include_router(module.router, prefix=PREFIX)
 
     @app.get("/", include_in_schema=False)
-    def pointer() -> dict[str, str]:
+    async def pointer() -> dict[str, str]:
         return {
             "docs": "/docs",
             "openapi": OPENAPI,

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 import typer
 
+from appliance.run_options import RunOptions
+
 LOG_VARIABLE: Final = "TIME_APPLIANCE_LOG"
 SECONDS_OF: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _DURATION: Final = re.compile(r"^(?P<number>\d+(\.\d+)?) ?(?P<unit>[a-z]*)$", re.ASCII)
@@ -61,6 +63,28 @@ def log_level() -> int:
             f"{LOG_VARIABLE}={text!r} is no log level; use DEBUG, INFO, WARNING or ERROR"
         )
     return level
+
+
+def refuse_contradictions(options: RunOptions) -> None:
+    """Options of a run that make no sense together."""
+    emulated = {
+        "--gnss-phase": options.gnss_phase,
+        "--oscillator": options.oscillator,
+        "--gnss-capture": options.gnss_capture,
+        "--faults": options.faults,
+        "--fast": options.fast or None,
+    }
+    used = [name for name, value in emulated.items() if value is not None]
+    if used and not options.virtual:
+        raise typer.BadParameter(f"{', '.join(used)} works on an emulated card only; add --virtual")
+    if options.gnss_phase is not None and options.gnss_capture is not None:
+        raise typer.BadParameter(
+            "--gnss-phase and --gnss-capture both replace the receiver; give one of them"
+        )
+    summary = {"--report": options.report, "--plot": options.plot, "--json": options.json or None}
+    asked = [name for name, value in summary.items() if value is not None]
+    if asked and not options.fast:
+        raise typer.BadParameter(f"{', '.join(asked)} sums up a fast run; add --virtual --fast")
 
 
 ConfigOption = Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,17 @@ def ask_status(directories: Sequence[Path]) -> Answer:
     raise UnreachableError("; ".join([api_reasons[0], core_reasons[0]]))
 
 
+def _listens(path: Path) -> bool:
+    """Asked by ourselves, because httpcore does not close a UNIX socket that it could not connect."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(TIMEOUT_S)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
+
+
 def _ask_core(path: Path) -> StatusView:
     timebase = HostTimebase()
     report = CoreClient(path, TIMEOUT_S, timebase=timebase).report()
@@ -79,6 +92,8 @@ def _ask_core(path: Path) -> StatusView:
 
 
 def _ask_api(path: Path) -> StatusView:
+    if not _listens(path):
+        raise _ApiDownError(f"the API is not running (nobody listens at {path})")
     try:
         with (
             httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=TIMEOUT_S) as client,
@@ -89,8 +104,6 @@ def _ask_api(path: Path) -> StatusView:
                 body += part
                 if len(body) > MAX_BODY_BYTES:
                     raise _ApiDownError(f"the API at {path} answers more than {MAX_BODY_BYTES} bytes")
-    except httpx.ConnectError:
-        raise _ApiDownError(f"the API is not running (nobody listens at {path})") from None
     except httpx.TimeoutException:
         raise _ApiDownError(f"the API at {path} does not answer within {TIMEOUT_S:g} s") from None
     except httpx.HTTPError as error:

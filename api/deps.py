@@ -10,7 +10,7 @@ from api.access import CoreAccess
 from appliance.core_report import CoreReport
 
 
-def core_access(request: Request) -> CoreAccess:
+async def core_access(request: Request) -> CoreAccess:
     """The application's way to core."""
     access = request.app.state.core
     assert isinstance(access, CoreAccess)
@@ -20,9 +20,9 @@ def core_access(request: Request) -> CoreAccess:
 Core = Annotated[CoreAccess, Depends(core_access)]
 
 
-def valid_report(core: Core) -> CoreReport:
+async def valid_report(core: Core) -> CoreReport:
     """A report that is valid now; a ``CoreError`` becomes a 503."""
-    return core.report()
+    return await core.report()
 
 
 ValidReport = Annotated[CoreReport, Depends(valid_report)]

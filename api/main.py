@@ -29,6 +29,7 @@ from api.cli_values import (
     duration_s,
     log_level,
     readable_file,
+    refuse_contradictions,
     two_ports,
     writable_place,
 )
@@ -42,7 +43,13 @@ from appliance.version import installed_version
 VERDICT_STATUS: Final = {Verdict.SERVE: 0, Verdict.DEGRADED: 1, Verdict.DO_NOT_SERVE: 2}
 UNREACHABLE: Final = 3
 
-app = typer.Typer(cls=OneLineErrors, add_completion=False, help="Time appliance: core, API and tools.")
+# A bug ends with a plain traceback: it is read in a journal.
+app = typer.Typer(
+    cls=OneLineErrors,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Time appliance: core, API and tools.",
+)
 
 
 def main() -> NoReturn:
@@ -61,7 +68,7 @@ def top(
         typer.echo(installed_version())
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
+        typer.echo(context.get_help())
         raise typer.Exit(USAGE)
 
 
@@ -110,7 +117,7 @@ def run(
         plot=writable_place(plot, "--plot"),
         json=as_json,
     )
-    _refuse_contradictions(options)
+    refuse_contradictions(options)
     options.load()  # a wrong configuration is told before anything is started
     log_level()
     from appliance.supervisor import run as run_appliance
@@ -265,27 +272,6 @@ def _overrides(
         vfio_user=vfio_user,
         cold=cold,
     )
-
-
-def _refuse_contradictions(options: RunOptions) -> None:
-    emulated = {
-        "--gnss-phase": options.gnss_phase,
-        "--oscillator": options.oscillator,
-        "--gnss-capture": options.gnss_capture,
-        "--faults": options.faults,
-        "--fast": options.fast or None,
-    }
-    used = [name for name, value in emulated.items() if value is not None]
-    if used and not options.virtual:
-        raise typer.BadParameter(f"{', '.join(used)} works on an emulated card only; add --virtual")
-    if options.gnss_phase is not None and options.gnss_capture is not None:
-        raise typer.BadParameter(
-            "--gnss-phase and --gnss-capture both replace the receiver; give one of them"
-        )
-    summary = {"--report": options.report, "--plot": options.plot, "--json": options.json or None}
-    asked = [name for name, value in summary.items() if value is not None]
-    if asked and not options.fast:
-        raise typer.BadParameter(f"{', '.join(asked)} sums up a fast run; add --virtual --fast")
 
 
 def _ask(config: Path | None, runtime_dir: Path | None, *, as_json: bool) -> Answer | int:

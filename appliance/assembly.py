@@ -93,7 +93,7 @@ def assemble(
     gnss = gnss_runner(receiver, timebase)
     early_events = gnss.step()
     module, identity = found or (None, None)
-    oscillator_source = OscillatorSource(module, timebase, on_start=module.take_control) if module else None
+    oscillator_source = OscillatorSource(module, timebase, on_start=module.begin_software_steering) if module else None
     discipline_config = _discipline_config(
         config,
         topology,
@@ -106,7 +106,7 @@ def assemble(
         card.clock,
         timebase,
         oscillator=oscillator_source,
-        sync_pulse=module.sync if module else None,
+        sync_pulse=module.sync_pulse if module else None,
         on_step=on_step,
     )
     for event in early_events:

@@ -111,8 +111,8 @@ def clock_quality(
     """What to announce for one port or instance.
 
     ``bound_wide_ns`` is the bound at the port (k = 5 plus biases), None when nothing is claimed; the accuracy
-    follows it. Recovering keeps the class of holdover while the bound is inside the budget, else it has that of
-    expired holdover; ``card_bound_ns`` is what is held against the budget, by default the port's bound.
+    follows it. Recovering keeps the class of holdover while the bound is inside the budget, else it has that
+    of expired holdover; ``card_bound_ns`` is what is held against the budget, by default the port's bound.
     """
     row = PROFILES[profile]
     expired = row.expired[oscillator]

@@ -17,7 +17,7 @@ STALE_NS: Final = 10 * NS_PER_S
 
 
 class CoarseTime:
-    """Believes the receiver's second when two successive pulses and the navigation epoch tell the same story."""
+    """Believes the receiver's second when two pulses in a row and the navigation epoch agree."""
 
     def __init__(self) -> None:
         self._last: tuple[int, int] | None = None
@@ -29,7 +29,7 @@ class CoarseTime:
     def offer(self, second_tai_ns: int, card_tai_ns: int, fix: GnssFix | None) -> int | None:
         """One labelled edge; the clock's error in ns once it is certain, else None.
 
-        ``second_tai_ns`` is the second that the receiver's label names, ``card_tai_ns`` the stamp of its edge.
+        ``second_tai_ns`` is the second that the receiver's label names, ``card_tai_ns`` the edge's stamp.
         """
         offset_ns = card_tai_ns - second_tai_ns
         before, self._last = self._last, (second_tai_ns, offset_ns)

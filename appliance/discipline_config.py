@@ -58,7 +58,7 @@ class DisciplineConfig:
             ("gnss_model", self.gnss_model in GNSS, f"one of {', '.join(GNSS)}"),
             ("p", 0.5 <= self.p < 1.0, "between 0.5 and 1"),
             ("lock_limit_ns", 0.0 < self.lock_limit_ns <= self.budget_ns, "above 0, at most budget_ns"),
-            ("slew_ns_per_s", 0.0 < self.slew_ns_per_s <= self.max_slew_ns_per_s, "at most max_slew_ns_per_s"),
+            ("slew_ns_per_s", 0.0 < self.slew_ns_per_s <= self.max_slew_ns_per_s, "up to max_slew_ns_per_s"),
             ("actuator_max_ppb", self.actuator_max_ppb > 0.0, "above 0"),
             ("actuator_resolution_ppb", self.actuator_resolution_ppb >= 0.0, "0 or more"),
             ("delay_ns", math.isfinite(self.delay_ns), "a number"),

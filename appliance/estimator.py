@@ -246,7 +246,7 @@ class Estimator:
         """Rebuild from ``to_record``; ValueError says which field does not fit."""
         for field, want in (("oscillator", oscillator.name), ("gnss", gnss.name)):
             if record.get(field) != want:
-                raise ValueError(f"estimator record: {field} is {record.get(field)!r}, configured is {want!r}")
+                raise ValueError(f"estimator record: {field} is {record.get(field)!r}, now it is {want!r}")
         made = cls(oscillator, gnss, phase_ns=0.0, phase_sigma_ns=0.0)
         for field, target in (("mean", made._s), ("covariance", made._p)):
             try:

@@ -26,6 +26,7 @@ UNCALIBRATED_NS: Final = 50.0
 NEAR_S: Final = 40
 """Seconds ahead for which the variance is kept second by second."""
 _HORIZON_S: Final = 90 * DAY_S
+_LEAST_NS2: Final = 1e-12
 
 
 def k_of(p: float) -> float:
@@ -64,6 +65,7 @@ class BoundForecast:
         self._k_up_to = k_of((1.0 + p) / 2.0)
         self._near = PhaseGrowth(oscillator, np.arange(NEAR_S + 1, dtype=np.float64))
         self._far = PhaseGrowth(oscillator, np.geomspace(1.0, _HORIZON_S, 120))
+        self._log_horizons = np.log(self._far.horizons_s)
 
     def claim(
         self,
@@ -108,33 +110,24 @@ class BoundForecast:
     ) -> tuple[HoldoverLimit, ...]:
         """When the bound passes each limit without a reference, for both kinds of probability."""
         variance = self._far.variance_ns2(covariance, temperature_degc)
-        sigma = scale * np.sqrt(np.maximum.accumulate(variance))
-        now_ns = scale * math.sqrt(max(float(covariance[0, 0]), 0.0))
-        base_ns = bias_ns + abs(phase_ns)
-        return tuple(
-            HoldoverLimit(
-                limit_ns=limit_ns,
-                p=self.p,
-                kind=kind,
-                seconds=self._crossing_s(sigma, now_ns, (limit_ns - base_ns) / k),
-            )
-            for limit_ns in limits_ns
-            for kind, k in (("at", self._k), ("up_to", self._k_up_to))
-        )
+        log_sigma = np.log(scale * np.sqrt(np.maximum.accumulate(np.maximum(variance, _LEAST_NS2))))
+        log_now = math.log(scale * math.sqrt(max(float(covariance[0, 0]), _LEAST_NS2)))
+        spare_ns = np.asarray(limits_ns, dtype=np.float64) - bias_ns - abs(phase_ns)
+        found: list[HoldoverLimit] = []
+        crossings = [self._crossings_s(log_sigma, log_now, spare_ns / k) for k in (self._k, self._k_up_to)]
+        for limit_ns, at_s, up_to_s in zip(limits_ns, *crossings, strict=True):
+            found.append(HoldoverLimit(limit_ns=limit_ns, p=self.p, kind="at", seconds=at_s))
+            found.append(HoldoverLimit(limit_ns=limit_ns, p=self.p, kind="up_to", seconds=up_to_s))
+        return tuple(found)
 
-    def _crossing_s(self, sigma: Array, now_ns: float, allowed_ns: float) -> float:
-        """First time at which sigma passes ``allowed_ns``; between grid points it is close to a power of time."""
-        if now_ns >= allowed_ns:
-            return 0.0
-        after = int(np.searchsorted(sigma, allowed_ns))
-        horizons = self._far.horizons_s
-        if after == 0:
-            return float(horizons[0])
-        if after == len(sigma):
-            return math.inf
-        low, high = math.log(sigma[after - 1]), math.log(sigma[after])
-        share = (math.log(allowed_ns) - low) / (high - low) if high > low else 0.0
-        return float(horizons[after - 1] * (horizons[after] / horizons[after - 1]) ** share)
+    def _crossings_s(self, log_sigma: Array, log_now: float, allowed_ns: Array) -> list[float]:
+        """First times at which sigma passes each value; between grid points it is close to a power of time."""
+        log_allowed = np.log(np.maximum(allowed_ns, 1e-30))
+        log_times = np.interp(log_allowed, log_sigma, self._log_horizons)
+        times = np.exp(log_times)
+        times[log_allowed > log_sigma[-1]] = math.inf
+        times[log_allowed <= log_now] = 0.0
+        return [float(t) for t in times]
 
 
 def not_ready_reasons(
@@ -151,7 +144,7 @@ def not_ready_reasons(
     if not locked:
         reasons.append("not locked")
     elif locked_for_s < learn_s:
-        reasons.append(f"locked for {locked_for_s:.0f} s of the {learn_s:.0f} s needed to learn the oscillator")
+        reasons.append(f"oscillator watched for {locked_for_s:.0f} s, wants {learn_s:.0f} s")
     wanted_ppb = 1.5 * oscillator.settled_ppb
     if frequency_sigma_ppb is None:
         reasons.append("frequency of the oscillator not known")

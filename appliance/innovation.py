@@ -1,4 +1,4 @@
-"""What the innovations tell: are the model's numbers right, and when samples are rejected, who moved?"""
+"""What the innovations tell: whether the model's numbers are right and, of rejected samples, who moved."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ class RejectionWatch:
     def _decide(self) -> Verdict:
         slope_ppb, start_ns = self._line()
         from_zero = abs(slope_ppb) * RAMP_FROM_S >= abs(start_ns) and slope_ppb * start_ns >= 0.0
-        return Verdict.CLOCK if from_zero and abs(slope_ppb) <= self._jump_ppb * self.allowance else Verdict.REFERENCE
+        possible = abs(slope_ppb) <= self._jump_ppb * self.allowance
+        return Verdict.CLOCK if from_zero and possible else Verdict.REFERENCE
 
 
 class InnovationStatistics:

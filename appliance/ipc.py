@@ -28,7 +28,8 @@ from appliance.ipc_messages import (
     ReportRequest,
     Request,
 )
-from appliance.ipc_server import CommandRefusedError, CoreHandler, CoreServer
+from appliance.ipc_replies import CommandRefusedError, CoreHandler
+from appliance.ipc_server import CoreServer
 from appliance.unix_socket import SocketError
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S

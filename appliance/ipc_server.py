@@ -8,32 +8,19 @@ clients do; packets are answered by native threads and do not notice.
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol, assert_never
+from typing import Final
 
 from pydantic import ValidationError
 
-from appliance.core_report import CoreReport
-from appliance.events import CommandKind
-from appliance.ipc_messages import (
-    MAX_REQUEST_BYTES,
-    REQUEST,
-    CommandRequest,
-    DoneReply,
-    ErrorReply,
-    PingRequest,
-    PongReply,
-    ReportRequest,
-)
-from appliance.unix_socket import bind_unix, unlink_own
-from appliance.version import installed_version
+from appliance.ipc_messages import MAX_REQUEST_BYTES, REQUEST, ErrorReply
+from appliance.ipc_replies import CoreHandler, Replies, reply_line
+from appliance.unix_socket import bind_unix, peer_is_permitted, unlink_own
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S
 
@@ -44,29 +31,11 @@ TRANSFER_NS: Final = 2 * NS_PER_S
 """A request must arrive, and a reply be taken, within this time of its first byte."""
 REQUESTS_PER_S: Final = 1000
 BURST: Final = 100
-SO_PEERGROUPS: Final = 59  # Linux 4.13, include/uapi/asm-generic/socket.h; not in the socket module
-CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 STOP_S: Final = 2.0
 FAILURE_PAUSE_S: Final = 0.1
 COMPLAIN_EVERY_NS: Final = 10 * NS_PER_S
 
 log = logging.getLogger(__name__)
-
-
-class CommandRefusedError(Exception):
-    """Core does not do what was asked; the text says why."""
-
-
-class CoreHandler(Protocol):
-    """Core as the server sees it. Both methods are called on the server's thread and must not block."""
-
-    def report(self) -> CoreReport | None:
-        """The newest report; None before the first one."""
-        ...
-
-    def command(self, kind: CommandKind) -> str:
-        """Take a command; returns what will happen. Raises ``CommandRefusedError``."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +81,7 @@ class CoreServer:
             "timed_out": 0,
             "failed": 0,
         }
-        self._handler = handler
+        self._replies = Replies(handler)
         self._group = group
         self._gid: int | None = None
         self._timebase = timebase or HostTimebase()
@@ -124,8 +93,6 @@ class CoreServer:
         self._tokens = float(BURST)
         self._refilled_ns = 0
         self._complained_ns = -COMPLAIN_EVERY_NS
-        self._cached: tuple[CoreReport, bytes] | None = None
-        self._version = installed_version()
 
     def start(self) -> None:
         """Bind and begin to answer."""
@@ -226,7 +193,7 @@ class CoreServer:
             return  # the client has already gone, or there is no descriptor left: the next pass tries again
         try:
             sock.setblocking(False)
-            permitted = self._permitted(sock)
+            permitted = peer_is_permitted(sock, self._gid)
         except OSError:
             sock.close()
             return
@@ -245,17 +212,9 @@ class CoreServer:
             group = f" or to group {self._group}" if self._group else ""
             self._answer(
                 connection,
-                _line(ErrorReply(code="denied", reason=f"only core's own user, root{group} may ask")),
+                reply_line(ErrorReply(code="denied", reason=f"only core's own user, root{group} may ask")),
                 close_after=True,
             )
-
-    def _permitted(self, sock: socket.socket) -> bool:
-        _, uid, gid = CREDENTIALS.unpack(
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-        )
-        if uid in (0, os.geteuid()):
-            return True
-        return self._gid is not None and self._gid in {gid, *_peer_groups(sock)}
 
     def _serve(self, connection: _Connection) -> None:
         try:
@@ -291,39 +250,11 @@ class CoreServer:
             self._malformed(connection, "not a request; known kinds: report, command, ping")
             return
         self.counters["requests"] += 1
-        self._answer(connection, self._reply_to(request), close_after=False)
+        self._answer(connection, self._replies.to(request), close_after=False)
 
     def _malformed(self, connection: _Connection, reason: str) -> None:
         self.counters["malformed"] += 1
-        self._answer(connection, _line(ErrorReply(code="malformed", reason=reason)), close_after=True)
-
-    def _reply_to(self, request: ReportRequest | CommandRequest | PingRequest) -> bytes:
-        match request:
-            case ReportRequest():
-                return self._report_line()
-            case CommandRequest(command=command):
-                try:
-                    return _line(DoneReply(said=self._handler.command(command)))
-                except CommandRefusedError as error:
-                    return _line(ErrorReply(code="refused", reason=str(error)))
-            case PingRequest():
-                return _line(PongReply(pid=os.getpid(), version=self._version))
-            case _ as never:
-                assert_never(never)
-
-    def _report_line(self) -> bytes:
-        report = self._handler.report()
-        if report is None:
-            return _line(
-                ErrorReply(code="not-ready", reason="core has started but has nothing to report yet")
-            )
-        if self._cached is None or self._cached[0] is not report:
-            # Once per report, not once per request: this is the only work of some size on this thread.
-            self._cached = (
-                report,
-                b'{"kind":"report","report":' + report.model_dump_json().encode() + b"}\n",
-            )
-        return self._cached[1]
+        self._answer(connection, reply_line(ErrorReply(code="malformed", reason=reason)), close_after=True)
 
     def _answer(self, connection: _Connection, line: bytes, *, close_after: bool) -> None:
         connection.reply = memoryview(line)
@@ -357,16 +288,3 @@ class CoreServer:
             self._connections.discard(connection)
             self._selector.unregister(connection.sock)
             connection.sock.close()
-
-
-def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
-    """Supplementary groups of the peer; none when the kernel cannot tell, or there are more than 256."""
-    try:
-        raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 1024)
-    except OSError:
-        return ()
-    return struct.unpack(f"{len(raw) // 4}I", raw)
-
-
-def _line(message: DoneReply | ErrorReply | PongReply) -> bytes:
-    return message.model_dump_json().encode() + b"\n"

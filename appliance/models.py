@@ -8,6 +8,7 @@ to be honest, never used to claim anything good.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -66,6 +67,12 @@ class GnssModel:
     """Width of the pulse's quantisation, uniformly distributed; removed by qErr."""
     slow_bias_ns: float
     """What no filter can remove: enters the bound linearly."""
+
+    @property
+    def sigma_ns(self) -> float:
+        """Standard deviation of a pulse without sawtooth."""
+        coloured_ns2 = sum(sigma * sigma for sigma, _ in self.gauss_markov)
+        return math.sqrt(self.white_ns**2 + coloured_ns2 + self.daily_amplitude_ns**2 / 2.0)
 
 
 _OSCILLATOR_ROWS: Final = (
@@ -146,7 +153,9 @@ def oscillator_model(name: str) -> OscillatorModel:
     try:
         return OSCILLATORS[name]
     except KeyError:
-        raise ValueError(f"oscillator model {name!r} is unknown, wants one of {', '.join(OSCILLATORS)}") from None
+        raise ValueError(
+            f"oscillator model {name!r} is unknown, wants one of {', '.join(OSCILLATORS)}"
+        ) from None
 
 
 def gnss_model(name: str) -> GnssModel:

@@ -1,8 +1,8 @@
 """The oscillator module's own phase meter, tied to the timestamper.
 
-The meter compares the module's pulse with the GNSS pulse in 0.45 ns steps; the timestamper compares the card's
-clock with the same pulse in 5 ns steps. The clock counts the module's 10 MHz, so the two differ by a constant,
-which is learnt slowly. Both see the same sawtooth; it cancels in the difference.
+The meter compares the module's pulse with the GNSS pulse in 0.45 ns steps; the timestamper compares the
+card's clock with the same pulse in 5 ns steps. The clock counts the module's 10 MHz, so the two differ by a
+constant, which is learnt slowly. Both see the same sawtooth; it cancels in the difference.
 """
 
 from __future__ import annotations

@@ -15,33 +15,36 @@ if TYPE_CHECKING:
 
 def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
     """What may be said at ``mono_ns``: no tracker, no claim."""
-    tracker, machine = discipline.tracker, discipline.machine
+    pilot = discipline.pilot
+    tracker, machine = pilot.tracker, pilot.machine
     claim: Claim | None = None
     limits: tuple[HoldoverLimit, ...] = ()
     if tracker is not None:
-        base_ns = discipline.bias_ns + tracker.rejections.suspect_ns
-        common = {"phase_ns": tracker.phase_ns(mono_ns), "bias_ns": base_ns, "scale": tracker.statistics.scale}
+        common = {
+            "phase_ns": tracker.phase_ns(mono_ns),
+            "bias_ns": pilot.bias_ns + tracker.rejections.suspect_ns,
+            "scale": tracker.statistics.scale,
+            "temperature_degc": tracker.temperature_degc,
+        }
         claim = discipline.forecast.claim(
             tracker.estimator.covariance,
             elapsed_s=tracker.elapsed_s(mono_ns),
             rate_ppb=tracker.rate_ppb(),
-            temperature_degc=tracker.temperature_degc,
             **common,
         )
         limits = discipline.forecast.limits(
             tracker.estimator.covariance,
             limits_ns=sorted({*discipline.config.limits_ns, discipline.config.budget_ns}),
-            temperature_degc=tracker.temperature_degc,
             **common,
         )
     sigma_ppb = None if tracker is None else tracker.estimator.oscillator_sigma_ppb
     not_ready = not_ready_reasons(
-        discipline.oscillator,
+        pilot.oscillator,
         locked=machine.state is ClockState.LOCKED,
         locked_for_s=0.0 if tracker is None else tracker.age_s(mono_ns),
         learn_s=discipline.config.learn_s,
         frequency_sigma_ppb=sigma_ppb,
-        oscillator_locked=discipline.oscillator_locked,
+        oscillator_locked=discipline.module.locked,
     )
     reasons: tuple[str, ...] = (machine.reason,)
     if machine.state is ClockState.FREE_RUN:
@@ -50,7 +53,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         state=machine.state,
         since_mono_ns=machine.since_mono_ns,
         reasons=reasons,
-        alarms=(*discipline.alarms.values(), *discipline.health.alarms(mono_ns)),
+        alarms=tuple(_alarms(discipline, mono_ns)),
         epoch=discipline.epoch,
         as_of_mono_ns=mono_ns,
         as_of_tai_ns=discipline.card_time.card_tai_ns(mono_ns),
@@ -58,15 +61,15 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         offset_ns=None if tracker is None else tracker.phase_ns(mono_ns),
         offset_sigma_ns=None if claim is None else claim.sigma_ns,
         last_sample_ns=None if tracker is None else tracker.last_sample_ns,
-        frequency_ppb=discipline.steering.frequency_ppb,
+        frequency_ppb=pilot.steersman.frequency_ppb,
         oscillator_ppb=None if tracker is None else tracker.oscillator_ppb(),
         oscillator_sigma_ppb=sigma_ppb,
         bound_ns=None if claim is None else claim.bound_ns,
         bound_wide_ns=None if claim is None else claim.bound_wide_ns,
-        bias_ns=discipline.bias_ns,
+        bias_ns=pilot.bias_ns,
         p=discipline.config.p,
         drift_ppb=0.0 if claim is None else claim.drift_ppb,
-        holdover_since_mono_ns=discipline.holdover_since_mono_ns,
+        holdover_since_mono_ns=pilot.holdover_since_mono_ns,
         holdover_ready=not not_ready,
         not_ready_reasons=not_ready,
         limits=limits,
@@ -75,3 +78,15 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         leap_change_s=discipline.health.leap_change_s,
         counters=dict(discipline.counters),
     )
+
+
+def _alarms(discipline: Discipline, mono_ns: int) -> list[str]:
+    pilot = discipline.pilot
+    steering = [] if pilot.steersman.alarm is None else [pilot.steersman.alarm]
+    return [
+        *discipline.alarms.values(),
+        *discipline.module.alarms.values(),
+        *pilot.alarms.values(),
+        *steering,
+        *discipline.health.alarms(mono_ns),
+    ]

@@ -1,4 +1,4 @@
-"""Back from holdover: is this the reference that was lost, and where does the clock stand against it?
+"""Back from holdover: whether this is the reference that was lost, and where the clock stands against it.
 
 Offsets of half a minute are collected before anything is believed. They must lie inside the reported bound,
 without the constant calibration part of it, which is the same before and after.
@@ -28,7 +28,7 @@ class Return:
     offset_ns: float
     """Median of measured minus predicted phase."""
     latest_ns: float
-    """The same at the last pulse, from a line through all: for a reference that moves against the prediction."""
+    """The same at the last pulse, from a line through all: for a reference that moves meanwhile."""
     slope_ppb: float
     samples: int
     problem: str | None
@@ -48,7 +48,9 @@ class ReturnCheck:
         self._residuals.clear()
         self.disagrees_since_s = None
 
-    def offer(self, at_s: float, residual_ns: float, limit_ns: float, slope_sigma_ppb: float) -> Return | None:
+    def offer(
+        self, at_s: float, residual_ns: float, limit_ns: float, slope_sigma_ppb: float
+    ) -> Return | None:
         """Take one residual; the judgement once enough were collected, else None."""
         if self._residuals and at_s - self._residuals[-1][0] > GAP_S:
             self.reset()
@@ -73,7 +75,9 @@ class ReturnCheck:
         if abs(offset_ns) > limit_ns:
             problem = f"it is {offset_ns:.0f} ns from the clock, the bound allows {limit_ns:.0f} ns"
         elif abs(slope_ppb) > slope_limit_ppb:
-            problem = f"it drifts by {slope_ppb:.2f} ns/s, at most {slope_limit_ppb:.2f} ns/s can be the clock's"
+            problem = (
+                f"it drifts by {slope_ppb:.2f} ns/s, the clock's own share is below {slope_limit_ppb:.2f}"
+            )
         elif scatter_ns > SCATTER * self._noise_ns:
             problem = f"its pulses scatter by {scatter_ns:.0f} ns"
         return Return(offset_ns, latest_ns, slope_ppb, len(values), problem)

@@ -130,7 +130,7 @@ class ReferenceHealth:
         found = [f"reference: {name}" for name in self.evidence(mono_ns)]
         antenna = self._rf_value("antenna", mono_ns)
         if antenna in (AntennaStatus.OPEN, AntennaStatus.SHORT):
-            found.append(f"antenna {antenna.name.lower()}")  # type: ignore[attr-defined]
+            found.append(f"antenna {antenna.name.lower()}")
         if self._rf_value("antenna_powered", mono_ns) is False:
             found.append("antenna not powered")
         if self._rf_value("jamming", mono_ns) is JammingState.WARNING:
@@ -182,39 +182,3 @@ _FIX_TESTS: Final[tuple[tuple[str, Callable[[GnssFix], bool]], ...]] = (
     ("time not valid", lambda fix: not fix.time_valid),
     ("receiver's date not credible", lambda fix: fix.time_valid and fix.epoch_tai_ns is None),
 )
-
-
-class SecondWatch:
-    """Compares the whole second that the receiver names with the one the clock shows.
-
-    A receiver that names another second three times running is wrong, by a second or by a thousand weeks; it
-    is believed again after ten agreements. A single disagreement is a lost or late message.
-    """
-
-    WRONG_AFTER: Final = 3
-    RIGHT_AFTER: Final = 10
-
-    def __init__(self) -> None:
-        self._wrong_run = 0
-        self._right_run = 0
-        self.error_s: int | None = None
-        """By how much the receiver is believed to be wrong, receiver minus clock; None while it is right."""
-
-    def compare(self, named_s: int, shown_s: int) -> bool:
-        """Take one comparison; True when both agree."""
-        if named_s == shown_s:
-            self._wrong_run = 0
-            self._right_run += 1
-            if self._right_run >= self.RIGHT_AFTER:
-                self.error_s = None
-            return True
-        self._right_run = 0
-        self._wrong_run += 1
-        if self._wrong_run >= self.WRONG_AFTER:
-            self.error_s = named_s - shown_s
-        return False
-
-    def forgive(self) -> None:
-        """Start afresh: the clock was set."""
-        self._wrong_run = self._right_run = 0
-        self.error_s = None

@@ -113,7 +113,7 @@ class SteeringRecord:
         return phase_ns + frequency_ppb * ((mono_ns - start_ns) / NS_PER_S)
 
     def spread_ppb(self, mono_ns: int, window_s: float) -> float:
-        """Largest minus smallest steering of the last ``window_s``: how far an unseen change may have gone."""
+        """Largest minus smallest steering of the last ``window_s``: how far an unseen change may go."""
         since_ns = mono_ns - round(window_s * NS_PER_S)
         recent = [ppb for start_ns, _, ppb in self._pieces if start_ns >= since_ns]
         recent.append(self.frequency_ppb)

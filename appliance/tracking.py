@@ -39,10 +39,13 @@ class Tracker:
         mono_ns: int,
         *,
         age_s: float = 0.0,
+        temperature_degc: float | None = None,
     ) -> None:
+        """``temperature_degc``: the oscillator's, which becomes the reference for its slope."""
         self.estimator = estimator
         self.temperature_degc = 0.0
-        """Of the oscillator, above its temperature at the start."""
+        """Of the oscillator, above the reference."""
+        self._reference_degc = temperature_degc
         self.statistics = InnovationStatistics()
         self.rejections = RejectionWatch(estimator.oscillator.jump_ppb, estimator.oscillator.runaway_ppb)
         self.frequency_watch = FrequencyWatch(estimator.oscillator.settled_ppb)
@@ -91,6 +94,14 @@ class Tracker:
 
     # ------------------------------------------------------------------ what happens
 
+    def note_temperature(self, degc: float | None) -> None:
+        """The oscillator's temperature now; None while nobody tells it."""
+        if degc is None:
+            return
+        if self._reference_degc is None:
+            self._reference_degc = degc
+        self.temperature_degc = degc - self._reference_degc
+
     def sample(self, mono_ns: int, sample_ns: float, variance_ns2: float) -> Innovation | None:
         """Take a pulse; None when its second has been used already or is past."""
         if self.last_accepted_mono_ns is not None and mono_ns - self.last_accepted_mono_ns < NS_PER_S // 2:
@@ -107,7 +118,7 @@ class Tracker:
         return innovation
 
     def verdict(self, mono_ns: int, innovation: Innovation, *, clock_is_suspect: bool) -> Verdict:
-        """After a rejected sample: has the run of rejections become a decision?"""
+        """After a rejected sample: what the run of rejections amounts to."""
         self.rejections.allowance = self._jump_allowance(mono_ns)
         return self.rejections.rejected(
             mono_ns / NS_PER_S, innovation.residual_ns, clock_is_suspect=clock_is_suspect
@@ -164,6 +175,7 @@ class Tracker:
         return {
             "anchor_mono_ns": self._anchor_ns,
             "age_s": self.age_s(mono_ns),
+            "reference_degc": self._reference_degc,
             "estimator": self.estimator.to_record(),
         }
 
@@ -174,20 +186,22 @@ class Tracker:
         oscillator: OscillatorModel,
         gnss: GnssModel,
         steering: SteeringRecord,
-        mono_ns: int,
     ) -> Tracker:
         """Rebuild; ``ValueError`` names the field that does not fit."""
         anchor_ns, age_s, inner = (record.get(k) for k in ("anchor_mono_ns", "age_s", "estimator"))
-        if not isinstance(anchor_ns, int) or isinstance(anchor_ns, bool) or anchor_ns > mono_ns:
-            raise ValueError(f"tracker record: anchor_mono_ns is {anchor_ns!r}, wants an instant before now")
+        reference_degc = record.get("reference_degc")
+        if not isinstance(anchor_ns, int) or isinstance(anchor_ns, bool):
+            raise ValueError(f"tracker record: anchor_mono_ns is {anchor_ns!r}, wants an integer")
+        if reference_degc is not None and (
+            not isinstance(reference_degc, (int, float)) or not math.isfinite(reference_degc)
+        ):
+            raise ValueError(f"tracker record: reference_degc is {reference_degc!r}, wants a temperature")
         if not isinstance(age_s, (int, float)) or not math.isfinite(age_s) or age_s < 0:
             raise ValueError(f"tracker record: age_s is {age_s!r}, wants seconds")
         if not isinstance(inner, Mapping):
             raise ValueError("tracker record: estimator is not a table")
         estimator = Estimator.from_record(inner, oscillator, gnss)
-        made = cls(estimator, steering, anchor_ns, age_s=float(age_s))
-        made.coast(mono_ns)
-        return made
+        return cls(estimator, steering, anchor_ns, age_s=float(age_s), temperature_degc=reference_degc)
 
     # ------------------------------------------------------------------ inside
 

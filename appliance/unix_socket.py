@@ -1,4 +1,4 @@
-"""Binding a UNIX stream socket: never over a living server, never with a moment of wrong permissions."""
+"""UNIX stream sockets: bound without replacing a living server, and who is at the other end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import grp
 import os
 import socket
 import stat
+import struct
 from pathlib import Path
 from typing import Final
 
 MAX_PATH_BYTES: Final = 107
 """sun_path is 108 bytes with its terminating zero (unix(7))."""
 BACKLOG: Final = 64
+SO_PEERGROUPS: Final = 59
+"""Linux 4.13, include/uapi/asm-generic/socket.h; not in the socket module."""
+CREDENTIALS: Final = struct.Struct("3i")
+"""struct ucred: pid, uid, gid (unix(7))."""
 
 
 class SocketError(Exception):
@@ -57,6 +62,24 @@ def unlink_own(path: Path, inode: int) -> None:
     except OSError:
         # Nothing to remove, or no longer ours to remove: either way the name is somebody else's business.
         return
+
+
+def peer_is_permitted(sock: socket.socket, gid: int | None) -> bool:
+    """The peer of a connected socket is root, ourselves, or in group ``gid``. Raises ``OSError``."""
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    _, peer_uid, peer_gid = CREDENTIALS.unpack(raw)
+    if peer_uid in (0, os.geteuid()):
+        return True
+    return gid is not None and gid in {peer_gid, *_peer_groups(sock)}
+
+
+def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
+    """Supplementary groups of the peer; none when the kernel cannot tell, or there are more than 256."""
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 1024)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)
 
 
 def _refuse_occupied(path: Path) -> None:

@@ -13,6 +13,6 @@ router = APIRouter(tags=["card"], responses=NO_REPORT)
 
 
 @router.get("/card", operation_id="get_card", summary="Card, image and routing")
-def get_card(report: ValidReport) -> CardView:
+async def get_card(report: ValidReport) -> CardView:
     """Of one report of core, valid now."""
     return views.card(report)

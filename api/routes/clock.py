@@ -13,6 +13,6 @@ router = APIRouter(tags=["clock"], responses=NO_REPORT)
 
 
 @router.get("/clock", operation_id="get_clock", summary="State, offset, bounds and clock maps")
-def get_clock(report: ValidReport) -> ClockView:
+async def get_clock(report: ValidReport) -> ClockView:
     """Of one report of core, valid now."""
     return views.clock(report)

@@ -13,6 +13,6 @@ router = APIRouter(tags=["gnss"], responses=NO_REPORT)
 
 
 @router.get("/gnss", operation_id="get_gnss", summary="Receiver, antenna, satellites, leap data")
-def get_gnss(report: ValidReport) -> GnssView:
+async def get_gnss(report: ValidReport) -> GnssView:
     """Of one report of core, valid now."""
     return views.gnss(report)

@@ -19,10 +19,10 @@ router = APIRouter(tags=["health"])
     summary="Verdict for load balancers and operators",
     responses={503: {"model": Health, "description": "do_not_serve"}},
 )
-def get_health(core: Core, response: Response) -> Health:
+async def get_health(core: Core, response: Response) -> Health:
     """200 for ``serve`` and ``degraded``, 503 for ``do_not_serve``; the same schema in both cases."""
     try:
-        health = views.health(core.report(), core.mono_ns())
+        health = views.health(await core.report(), core.mono_ns())
     except CoreError as error:
         health = views.health_without_report(str(error))
     if health.verdict is Verdict.DO_NOT_SERVE:

@@ -17,6 +17,6 @@ router = APIRouter(tags=["holdover"], responses=NO_REPORT)
     operation_id="get_holdover",
     summary="Readiness for holdover, and when which limit would be passed",
 )
-def get_holdover(report: ValidReport) -> HoldoverView:
+async def get_holdover(report: ValidReport) -> HoldoverView:
     """Of one report of core, valid now."""
     return views.holdover(report)

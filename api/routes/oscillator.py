@@ -13,6 +13,6 @@ router = APIRouter(tags=["oscillator"], responses=NO_REPORT)
 
 
 @router.get("/oscillator", operation_id="get_oscillator", summary="Oscillator module")
-def get_oscillator(report: ValidReport) -> OscillatorView:
+async def get_oscillator(report: ValidReport) -> OscillatorView:
     """Of one report of core, valid now."""
     return views.oscillator(report)

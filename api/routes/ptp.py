@@ -13,6 +13,6 @@ router = APIRouter(tags=["ptp"], responses=NO_REPORT)
 
 
 @router.get("/ptp", operation_id="get_ptp", summary="PTP and SPTP server, and what it announces")
-def get_ptp(report: ValidReport) -> PtpView:
+async def get_ptp(report: ValidReport) -> PtpView:
     """Of one report of core, valid now."""
     return views.ptp(report)

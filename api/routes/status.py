@@ -13,6 +13,6 @@ router = APIRouter(tags=["status"], responses=NO_REPORT)
 
 
 @router.get("/status", operation_id="get_status", summary="All resources of one report")
-def get_status(core: Core) -> StatusView:
+async def get_status(core: Core) -> StatusView:
     """What ``time-appliance status`` shows. The verdict is in ``health.verdict``; the status code is 200."""
-    return views.status(core.report(), core.mono_ns())
+    return views.status(await core.report(), core.mono_ns())

@@ -16,6 +16,7 @@ from typing import Final
 from appliance.ptp.primitives import (
     CORRECTION_ONE_NS,
     SPTP_REQUEST_FLAGS,
+    ZERO,
     HeaderFlag,
     PortIdentity,
     WireError,
@@ -183,12 +184,20 @@ class Exchange:
         return encode(message, REQUEST_TRAILER_BYTES)
 
     def offer(
-        self, datagram: bytes, realtime_ns: int | None, source_port: int, refused: Counter[str]
+        self,
+        datagram: bytes,
+        realtime_ns: int | None,
+        source_port: int,
+        refused: Counter[str],
+        event_port: bool | None = None,
     ) -> None:
-        """Take a datagram of the server; what does not belong to this exchange is counted in ``refused``."""
+        """Take a datagram of the server; what does not belong to this exchange is counted in ``refused``.
+
+        ``event_port`` says on which of our ports it came in, None where both kinds share one.
+        """
         try:
             message = decode(datagram)
-            self._rules.check(message)
+            self._rules.check(message, event_port=event_port)
         except WireError as exc:
             refused[exc.reason.value] += 1
             return
@@ -199,6 +208,8 @@ class Exchange:
             refused["stale-sequence"] += 1
         elif self._pinned is not None and header.source != self._pinned:
             refused["identity-changed"] += 1
+        elif message.origin == ZERO:
+            refused["no-time"] += 1
         elif isinstance(message, Sync):
             if self.sync is not None:
                 refused["duplicate"] += 1

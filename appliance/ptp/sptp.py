@@ -13,21 +13,23 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Final, Literal, Self, TypedDict, Unpack
+from typing import Final, Literal, Self, TypedDict, Unpack, get_args
 
 from appliance.ptp.exchange import Exchange, Lost, Outcome, PathDelayFilter, Sample, utc_offset
 from appliance.ptp.primitives import PortIdentity
 from appliance.ptp.rules import ReceiveRules, plain_address
 from appliance.ptp.sptp_diagnosis import Attempt, SptpError, bind, explain, resolve
 from appliance.ptp.sptp_report import ServerQuality, SptpReport
+from appliance.ptp.timestamping import StampedSocket, await_receive_stamps
 from appliance.ptp.wire import Announce
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S
 
 PORTS: Final = (319, 320)
 """UDP event and general port of PTP (IEEE 1588-2019, Annexes C and D)."""
-ARMING_S: Final = 0.02
-"""The kernel turns receive stamping on from a work queue: packets of the first moments have no stamp."""
+DATAGRAMS_PER_ROUND: Final = 64
+"""Then the deadline is looked at again, whatever floods in."""
+FOREIGN_MAX: Final = 8
 
 Mode = Literal["standard", "unprivileged"]
 
@@ -71,6 +73,12 @@ class SptpClient:
         clock and the server's timescale; ``identity`` is an own clockIdentity of 8 bytes instead of a random
         one. Raises ``SptpError`` and, for impossible arguments, ``ValueError``.
         """
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode: {mode!r} is none of {', '.join(get_args(Mode))}")
+        if not all(0 < port <= 0xFFFF for port in ports):
+            raise ValueError(f"ports: {ports} are not two of 1..65535")
+        if not 0 <= domain <= 0xFF:
+            raise ValueError(f"domain: {domain} is not 0..255")
         if not paths or not all(0 <= path <= 0xFFFF for path in paths):
             raise ValueError("paths: at least one value of 0..65535")
         if timeout_s <= 0:
@@ -78,7 +86,7 @@ class SptpClient:
         self.server, self.ports, self.mode = server, ports, mode
         self.refused: Counter[str] = Counter()
         self.foreign: Counter[str] = Counter()
-        """Datagrams from other addresses than the server's, by address."""
+        """Datagrams from other addresses than the server's, by address (the first few of them)."""
         self.announce: Announce | None = None
         """The last Announce of a complete exchange."""
         self._timeout_ns = round(timeout_s * NS_PER_S)
@@ -102,10 +110,13 @@ class SptpClient:
         clock = identity or bytes((secrets.randbits(8) & 0xFC | 2,)) + secrets.token_bytes(7)
         self.identity = PortIdentity(clock, 1 if mode == "standard" else self._event.port)
         self._rules = ReceiveRules(domain=domain, own=self.identity)
+        self._inputs: tuple[tuple[StampedSocket, bool | None], ...] = (
+            ((self._event, True), (self._general, False)) if mode == "standard" else ((self._event, None),)
+        )
         self._poll = select.poll()
-        for opened in {self._event, self._general}:
+        for opened, _ in self._inputs:
             self._poll.register(opened, select.POLLIN)
-        self._timebase.sleep_s(ARMING_S)
+        await_receive_stamps()
 
     def __enter__(self) -> Self:
         return self
@@ -153,12 +164,20 @@ class SptpClient:
         return result
 
     def _receive(self, current: Exchange) -> None:
-        for opened in (self._event, self._general) if self.mode == "standard" else (self._event,):
-            while (received := opened.receive()) is not None:
-                if plain_address(received.address) != self.address:
-                    self.foreign[plain_address(received.address)] += 1
-                    continue
-                current.offer(received.data, received.realtime_ns, received.port, self.refused)
+        for opened, event_port in self._inputs:
+            for _ in range(DATAGRAMS_PER_ROUND):
+                received = opened.receive()
+                if received is None:
+                    break
+                source = plain_address(received.address)
+                if source == self.address:
+                    current.offer(
+                        received.data, received.realtime_ns, received.port, self.refused, event_port
+                    )
+                else:
+                    self.refused["foreign-address"] += 1
+                    if source in self.foreign or len(self.foreign) < FOREIGN_MAX:
+                        self.foreign[source] += 1
 
     def attempt(self, outcomes: Counter[Outcome]) -> Attempt:
         """What has been tried so far and what came of it."""
@@ -197,10 +216,12 @@ def measure(
     outcomes: Counter[Outcome] = Counter()
     with SptpClient(server, **options, timebase=timebase) as client:
         start_ns = timebase.mono_ns()
+        due_ns = start_ns
         for index in range(count):
-            due_ns = start_ns + round(index * interval_s * NS_PER_S)
             if (wait_ns := due_ns - timebase.mono_ns()) > 0:
                 timebase.sleep_s(wait_ns / NS_PER_S)
+            # Lost time is not made up for: no burst after a stall.
+            due_ns = max(due_ns + round(interval_s * NS_PER_S), timebase.mono_ns())
             result = client.exchange()
             if on_exchange is not None:
                 on_exchange(result)
@@ -233,7 +254,7 @@ def _report(
         client_identity=client.identity,
         samples=samples,
         outcomes=dict(outcomes),
-        refused={**client.refused, **({"foreign-address": n} if (n := client.foreign.total()) else {})},
+        refused=dict(client.refused),
         quality=ServerQuality(
             port_identity=str(announce.header.source),
             grandmaster_identity=announce.grandmaster.hex(),

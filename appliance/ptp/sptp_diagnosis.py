@@ -49,6 +49,7 @@ _REFUSALS: Final = MappingProxyType(
         "own-identity": "our own messages come back: the address is this host's, or the network loops",
         "stale-sequence": "answers came too late: the server or the path is slower than the timeout",
         "identity-changed": "answered under changing identities: several servers share the address",
+        "no-time": "answered without a time: the server has none to give",
         "correction": "answered with an impossible correctionField: a faulty transparent clock on the path",
     }
 )

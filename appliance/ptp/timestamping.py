@@ -8,8 +8,10 @@ never come; nothing here waits for one.
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +36,7 @@ _STAMPS: Final = struct.Struct("=6q")
 # struct sock_extended_err: errno, origin, type, code, pad, info, data
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
 
+ARMING_S: Final = 0.05
 MAX_DATAGRAM: Final = 2048
 CONTROL_BYTES: Final = 256
 """A smaller buffer cuts the packet's number off."""
@@ -160,6 +163,25 @@ class StampedSocket:
                     continue
                 raise
             return Received(data, source[0], source[1], _stamp_ns(control))
+
+
+def await_receive_stamps(timeout_s: float = 0.5) -> None:
+    """Return when packets really are stamped on arrival; call it while the sockets in question are open.
+
+    The kernel switches stamping on for all sockets together, from a work queue, and packets of the first
+    moments have no stamp. Shown by a packet over loopback; a host without loopback waits a fixed time.
+    """
+    deadline = time.monotonic() + timeout_s
+    try:
+        with StampedSocket(socket.AF_INET, "127.0.0.1", 0) as probe:
+            while time.monotonic() < deadline:
+                probe.send(b"", "127.0.0.1", probe.port)
+                select.select([probe], [], [], 0.01)
+                received = probe.receive()
+                if received is not None and received.realtime_ns is not None:
+                    return
+    except OSError:
+        time.sleep(ARMING_S)
 
 
 def _stamp_ns(control: list[tuple[int, int, bytes]]) -> int | None:

@@ -33,7 +33,7 @@ def test_it_locks_survives_its_own_processes_and_ends_clean(start: Start) -> Non
     appliance.wait_line("serving", 30)
     children = appliance.children()
     assert set(children) == {"emulate", "core", "api"}
-    appliance.control(request="set-world", offset_ns=3_700_000, rate_ppb=0)
+    appliance.control(do="set-world", offset_ns=3_700_000)
 
     assert appliance.wait_for(lambda: appliance.state() == "locked", LOCK_S), "\n".join(appliance.lines)
     health = appliance.get("health")
@@ -42,7 +42,7 @@ def test_it_locks_survives_its_own_processes_and_ends_clean(start: Start) -> Non
     assert body["verdict"] == "serve"
     assert body["clock_class"] == 6
     assert body["bound"]["card_ns"] <= 100
-    truth = appliance.control(request="truth")
+    truth = appliance.control(do="truth")
     assert abs(truth["card_error_ns"]) <= body["bound"]["card_ns"]
 
     report = measure("127.0.0.1", count=50, interval_s=0.02, ports=appliance.ports)
@@ -61,7 +61,7 @@ def test_it_locks_survives_its_own_processes_and_ends_clean(start: Start) -> Non
     assert resumed, "\n".join(appliance.lines)
     health = appliance.get("health").json()
     assert health["clock_class"] in (6, 7)
-    assert abs(appliance.control(request="truth")["card_error_ns"]) <= health["bound"]["card_ns"]
+    assert abs(appliance.control(do="truth")["card_error_ns"]) <= health["bound"]["card_ns"]
     assert appliance.wait_for(lambda: appliance.state() == "locked", 180), "\n".join(appliance.lines)
 
     pids = list(appliance.children().values())

@@ -34,6 +34,21 @@ logQueryInterval         0
 network_transport        {transport}
 unicast_master_table     1
 """
+SERVER_CONFIG = """\
+[global]
+time_stamping            software
+free_running             1
+unicast_listen           1
+hybrid_e2e               1
+inhibit_multicast_service 1
+clockClass               6
+announceReceiptTimeout   2
+logAnnounceInterval      -2
+tx_timestamp_timeout     20
+uds_address              {uds}
+[{interface}]
+network_transport        {transport}
+"""
 OFFSET_LINE = re.compile(
     r"master offset\s+(?P<offset>-?\d+) s0 freq\s+(?P<freq>[-+]?\d+) path delay\s+(?P<delay>-?\d+)"
 )
@@ -105,5 +120,25 @@ def ptp4l_client(
         process = space.start("ptp4l", "-f", config, "-m", "-q", stdout=stream)
         try:
             yield Ptp4lClient(space, uds, log)
+        finally:
+            space.stop(process)
+
+
+@contextmanager
+def ptp4l_server(space: Namespace, family: str, folder: Path) -> Iterator[None]:
+    """Run ``ptp4l`` as a unicast server of the host's clock, until it has become master."""
+    uds, log, config = folder / "server", folder / "server.log", folder / "server.cfg"
+    transport = "UDPv6" if family == "ipv6" else "UDPv4"
+    config.write_text(
+        SERVER_CONFIG.format(uds=uds, interface=space.interface, transport=transport), encoding="utf-8"
+    )
+    with log.open("w", encoding="utf-8") as stream:
+        process = space.start("ptp4l", "-f", config, "-m", "-q", stdout=stream)
+        try:
+            deadline = time.monotonic() + 20
+            while "assuming the grand master role" not in (text := log.read_text(encoding="utf-8")):
+                assert time.monotonic() < deadline, f"ptp4l did not become master:\n{text}"
+                time.sleep(0.1)
+            yield
         finally:
             space.stop(process)

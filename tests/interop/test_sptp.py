@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from appliance.ptp.exchange import Lost, Outcome, Sample
 from appliance.ptp.sptp import Mode, measure
 from appliance.ptp.sptp_diagnosis import SptpError
 from appliance.ptp.sptp_report import SptpReport, Statistics
+from tests.interop.linuxptp import ptp4l_server
 from tests.interop.serving import IDENTITY, Served, served
-from tests.netns import Pair
+from tests.netns import Pair, require
 
 pytestmark = pytest.mark.netns
 
@@ -102,6 +104,20 @@ def test_a_server_that_has_gone_is_named_with_the_probable_cause(pair: Pair) -> 
         measure(pair.server.ipv6, count=3, interval_s=0)
     assert str(info.value).startswith(f"no SPTP measurement of {pair.server.ipv6}: 3 Delay_Reqs sent to ")
     assert "no PTP server listens on UDP 319" in str(info.value)
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_server_of_ordinary_ptp_is_told_from_an_sptp_server(
+    pair: Pair, tmp_path: Path, family: str
+) -> None:
+    require("ptp4l")
+    with (
+        ptp4l_server(pair.server, family, tmp_path),
+        pair.client.entered(),
+        pytest.raises(SptpError) as info,
+    ):
+        measure(getattr(pair.server, family), count=3, interval_s=0, mode="standard")
+    assert str(info.value).endswith("this server speaks PTP but not SPTP")
 
 
 def test_a_client_that_asks_too_fast_loses_exchanges_and_the_others_are_right(pair: Pair) -> None:

@@ -10,9 +10,15 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/errqueue.h>
+#include <linux/ethtool.h>
+#include <linux/net_tstamp.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +43,8 @@ static _Atomic int failing_sends; /* fail after the kernel has sent, and used up
 int __real_clock_gettime(clockid_t id, struct timespec *now);
 int __real_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+int __real_ioctl(int fd, unsigned long request, void *argument);
+int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *now)
 {
@@ -50,13 +58,103 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *now)
     return result;
 }
 
+/* The NIC that is played: PHC 3, whose time is PHC_BEHIND_NS behind CLOCK_REALTIME; stamps PTP event packets.
+ */
+#define PHC_BEHIND_NS 1700000000000000000LL
+enum { PHC_INDEX = 3 };
+static _Atomic bool nic_stamps;
+static int nic_filter, nic_sets;
+
+static void stamp_like_a_nic(struct msghdr *header)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPING) {
+            struct scm_timestamping stamps;
+            int64_t phc_ns;
+
+            memcpy(&stamps, CMSG_DATA(c), sizeof(stamps));
+            phc_ns = stamps.ts[0].tv_sec * NS_PER_S + stamps.ts[0].tv_nsec - PHC_BEHIND_NS;
+            stamps.ts[0] = (struct timespec){0, 0};
+            stamps.ts[2] = (struct timespec){phc_ns / NS_PER_S, phc_ns % NS_PER_S};
+            memcpy(CMSG_DATA(c), &stamps, sizeof(stamps));
+        }
+    }
+}
+
 int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
 {
+    int received;
+
     if (flags & MSG_ERRQUEUE && atomic_load(&hide_stamps)) {
         errno = EAGAIN;
         return -1;
     }
-    return __real_recvmmsg(fd, messages, count, flags, timeout);
+    received = __real_recvmmsg(fd, messages, count, flags, timeout);
+    for (int i = 0; i < received && atomic_load(&nic_stamps); i++) {
+        stamp_like_a_nic(&messages[i].msg_hdr);
+    }
+    return received;
+}
+
+/* Hardware stamps asked of a socket become the software stamps that loopback has. */
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+    int flags = 0;
+
+    if (level == SOL_SOCKET && name == SO_TIMESTAMPING) {
+        memcpy(&flags, value, sizeof(flags));
+    }
+    if (flags & SOF_TIMESTAMPING_RAW_HARDWARE) {
+        CHECK(!(flags & SOF_TIMESTAMPING_SOFTWARE));
+        flags |= SOF_TIMESTAMPING_SOFTWARE;
+        flags |= flags & SOF_TIMESTAMPING_RX_HARDWARE ? SOF_TIMESTAMPING_RX_SOFTWARE : 0;
+        flags |= flags & SOF_TIMESTAMPING_TX_HARDWARE ? SOF_TIMESTAMPING_TX_SOFTWARE : 0;
+        flags &=
+            ~(SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE);
+        return __real_setsockopt(fd, level, name, &flags, sizeof(flags));
+    }
+    return __real_setsockopt(fd, level, name, value, size);
+}
+
+/* Offers two filters, and refuses the narrow one when it is asked for. */
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    struct hwtstamp_config config;
+    struct ethtool_ts_info *info;
+    struct ifreq *ifr;
+    va_list arguments;
+
+    va_start(arguments, request);
+    ifr = va_arg(arguments, struct ifreq *);
+    va_end(arguments);
+    if (!atomic_load(&nic_stamps)) {
+        return __real_ioctl(fd, request, ifr);
+    }
+    CHECK(strcmp(ifr->ifr_name, "nic0") == 0);
+    if (request == SIOCETHTOOL) {
+        info = (struct ethtool_ts_info *)ifr->ifr_data;
+        CHECK(info->cmd == ETHTOOL_GET_TS_INFO);
+        info->so_timestamping = 0x7F;
+        info->phc_index = PHC_INDEX;
+        info->tx_types = 1U << HWTSTAMP_TX_OFF | 1U << HWTSTAMP_TX_ON;
+        info->rx_filters = 1U << HWTSTAMP_FILTER_PTP_V2_L4_EVENT | 1U << HWTSTAMP_FILTER_PTP_V2_EVENT;
+        return 0;
+    }
+    memcpy(&config, ifr->ifr_data, sizeof(config));
+    if (request == SIOCSHWTSTAMP) {
+        nic_sets++;
+        if (config.rx_filter == HWTSTAMP_FILTER_PTP_V2_L4_EVENT) {
+            errno = ERANGE;
+            return -1;
+        }
+        nic_filter = config.rx_filter;
+    } else {
+        CHECK(request == SIOCGHWTSTAMP);
+        config = (struct hwtstamp_config){.tx_type = nic_filter ? HWTSTAMP_TX_ON : HWTSTAMP_TX_OFF,
+                                          .rx_filter = nic_filter};
+    }
+    memcpy(ifr->ifr_data, &config, sizeof(config));
+    return 0;
 }
 
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
@@ -75,6 +173,8 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 
 /* ---- page, server, client ---- */
 
+static int published_phc = -1;
+
 static void publish(int64_t offset_ns, bool serving)
 {
     struct timespec real;
@@ -86,14 +186,18 @@ static void publish(int64_t offset_ns, bool serving)
         .anchor_ns = raw_ns,
         .anchor_tai_ns = real.tv_sec * NS_PER_S + real.tv_nsec + offset_ns,
         .valid_until_raw_ns = raw_ns + 100 * NS_PER_S,
-        .valid = 1,
+        .valid = published_phc < 0, /* with a PHC map the other one is not needed */
     };
+    data.phc = data.host;
+    data.phc.anchor_ns = real.tv_sec * NS_PER_S + real.tv_nsec - PHC_BEHIND_NS;
+    data.phc.valid = published_phc >= 0;
+    data.phc.phc_index = published_phc;
     data.announce = (struct clock_announce){
         .grandmaster_identity = IDENTITY, .clock_class = 6, .clock_accuracy = 0x25, .flags = 8, .valid = 1};
     clock_page_write(&page, &data);
 }
 
-static void start_server(bool kernel_stamp_ids)
+static void start_server(bool kernel_stamp_ids, const char *stamp_interface)
 {
     struct start_error error;
     struct server_config config = {
@@ -112,6 +216,7 @@ static void start_server(bool kernel_stamp_ids)
     config.address[0].v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     config.address[1].v6.sin6_family = AF_INET6;
     config.address[1].v6.sin6_addr = in6addr_loopback;
+    strcpy(config.stamp_interface, stamp_interface);
     server = server_new(&config, &page);
     CHECK(server != NULL);
     if (!server_start(server, &error)) {
@@ -165,11 +270,14 @@ static size_t receive(int fd, uint8_t *data, size_t room, int wait_ms)
 static const uint8_t sptp_request[] = {0x01,        0x12, 0,    44,   0,           0,    0x24,    0x00,
                                        [20] = 0x0C, 0x42, 0xA1, 0xFF, [28] = 0x10, 0x92, [43] = 0};
 
+static int64_t last_t4_ns; /* of the newest Sync, TAI */
+
 /* Ask once; how many of the two answers came. */
 static int exchange(int fd, int family, uint16_t sequence, int wait_ms)
 {
     uint8_t request[sizeof(sptp_request)];
     uint8_t reply[256];
+    uint64_t seconds = 0;
     int got = 0;
     size_t size;
 
@@ -181,6 +289,13 @@ static int exchange(int fd, int family, uint16_t sequence, int wait_ms)
         CHECK(size >= 44);
         if (reply[30] == request[30] && reply[31] == request[31]) { /* others answer earlier datagrams */
             CHECK((reply[0] & 15) == (got == 0 ? PTP_SYNC : PTP_ANNOUNCE));
+            if (got == 0) {
+                for (int i = 34; i < 40; i++) {
+                    seconds = seconds << 8 | reply[i];
+                }
+                last_t4_ns = (int64_t)seconds * NS_PER_S +
+                             (reply[40] << 24 | reply[41] << 16 | reply[42] << 8 | reply[43]);
+            }
             got++;
         }
     }
@@ -292,7 +407,7 @@ static void fuzz(long rounds)
 
     read_seeds();
     publish(0, true);
-    start_server(false);
+    start_server(false, "");
     CHECK(pthread_create(&disturber, NULL, disturb, NULL) == 0);
     for (int i = 0; i < 2; i++) {
         fd[i] = client_socket(families[i]);
@@ -325,7 +440,7 @@ static void step(void)
     bool dropped = false;
 
     publish(0, true);
-    start_server(false);
+    start_server(false, "");
     fd = client_socket(AF_INET);
     CHECK(exchange(fd, AF_INET, 1, 500) == 2);
     /* The idle server may notice a step before the request comes; then nothing needs to be dropped. */
@@ -347,7 +462,7 @@ static void stamps(void)
     int fd;
 
     publish(0, true);
-    start_server(false);
+    start_server(false, "");
     fd = client_socket(AF_INET);
     CHECK(exchange(fd, AF_INET, 1, 500) == 2);
     atomic_store(&hide_stamps, true);
@@ -372,7 +487,7 @@ static void failed_send(void)
     int fd;
 
     publish(0, true);
-    start_server(true);
+    start_server(true, "");
     fd = client_socket(AF_INET);
     for (uint16_t i = 0; i < 20; i++) {
         CHECK(exchange(fd, AF_INET, (uint16_t)(2 * i), 500) == 2);
@@ -381,6 +496,38 @@ static void failed_send(void)
     }
     CHECK(exchange(fd, AF_INET, 1000, 500) == 2); /* the numbers are in step again */
     CHECK(counter("tx.error") == 20);
+}
+
+static void hardware(void)
+{
+    int fd;
+
+    atomic_store(&nic_stamps, true);
+    publish(0, true); /* only the host's map */
+    start_server(false, "nic0");
+    CHECK(server_hardware_stamps(server) && server_phc_index(server) == PHC_INDEX);
+    CHECK(nic_sets == 2 && nic_filter == HWTSTAMP_FILTER_PTP_V2_EVENT); /* the narrowest that works */
+    fd = client_socket(AF_INET);
+    CHECK(exchange(fd, AF_INET, 1, 50) == 0);
+    published_phc = PHC_INDEX + 1;
+    publish(0, true);
+    CHECK(exchange(fd, AF_INET, 2, 50) == 0); /* the map of another PHC */
+    CHECK(counter("dropped.no_time") == 2);
+    published_phc = PHC_INDEX;
+    publish(250 * NS_PER_S, true);
+    last_t4_ns = 0;
+    CHECK(exchange(fd, AF_INET, 3, 500) == 2);
+    {
+        struct timespec real;
+        int64_t late_ns;
+
+        __real_clock_gettime(CLOCK_REALTIME, &real);
+        late_ns = real.tv_sec * NS_PER_S + real.tv_nsec + 250 * NS_PER_S - last_t4_ns;
+        CHECK(late_ns > 0 && late_ns < NS_PER_S);
+    }
+    server_stop(server);
+    CHECK(server_start(server, &(struct start_error){0}));
+    CHECK(nic_sets == 2); /* stamping already: left as it is */
 }
 
 int main(int argc, char **argv)
@@ -396,6 +543,8 @@ int main(int argc, char **argv)
         stamps();
     } else if (strcmp(argv[3], "failed-send") == 0) {
         failed_send();
+    } else if (strcmp(argv[3], "hardware") == 0) {
+        hardware();
     } else {
         CHECK(!"a known scenario");
     }

@@ -31,7 +31,6 @@ from appliance.events import CommandKind
 from appliance.ipc import (
     CommandRefusedError,
     CoreClient,
-    CoreDeniedError,
     CoreNotReadyError,
     CoreProtocolError,
     CoreServer,

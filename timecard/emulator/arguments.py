@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     card("--antenna-delay-ns", type=float, help="uncompensated delay of antenna and cable")
     card("--temperature-c", type=float, help="temperature of the air (default 35)")
     card("--daily-temperature-c", type=float, help="amplitude of its daily wave (default 0)")
-    card("--clock-core-version", type=_register_word, help="version word of the clock core, such as 0x02000000")
+    card("--clock-core-version", type=_register_word, help="version word of the clock core (0x02000000)")
     card("--world-offset-ns", type=int, help="true TAI minus the host's clock at the start")
     card("--world-rate-ppb", type=float, help="how fast that grows")
     card("--faults", type=Path, metavar="FILE", help="schedule of faults (TOML)")

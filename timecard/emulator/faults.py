@@ -20,6 +20,7 @@ from timecard.timescale import NS_PER_S
 MAX_SCHEDULED: Final = 10_000
 MAX_FILE_BYTES: Final = 1_000_000
 MAX_SECONDS: Final = 1e8
+_NEVER_NS: Final = 1 << 63
 CLEAR: Final = "clear"
 """In a schedule, the entry that ends faults."""
 
@@ -77,17 +78,18 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
         "pps-ramp": FaultKind("pulses run away, as in spoofing", (Argument("ns_per_s", 1, -1e6, 1e6),)),
         "pps-stop": FaultKind("no pulses while messages go on"),
         "wrong-time": FaultKind(
-            "the receiver names a wrong second",
+            "the receiver names a wrong second, or a wrong week if weeks is given",
             (Argument("off_s", 1, -4e9, 4e9, whole=True), Argument("weeks", 0, -5000, 5000, whole=True)),
         ),
         "mac-unlock": FaultKind(
-            "the atomic clock loses its resonance", (Argument("offset_ppb", 0, -1e3, 1e3),)
+            "the atomic clock loses its lock: its model's frequency error, and so much more",
+            (Argument("offset_ppb", 0, -1e3, 1e3),),
         ),
         "frequency-jump": FaultKind("the oscillator jumps in frequency", (Argument("ppb", 0.01, -1e3, 1e3),)),
         "temperature-step": FaultKind("the air becomes warmer", (Argument("delta_c", 10, -60, 60),)),
         "serial-garbage": FaultKind(
-            "line noise on the receiver's UART (port 0) or the oscillator's (port 1)",
-            (Argument("bytes_per_s", 200, 1, 10_000, whole=True), Argument("port", 0, 0, 1, whole=True)),
+            "noise on the lines of receiver and oscillator: so many bytes with each epoch or answer",
+            (Argument("bytes", 20, 1, 1000, whole=True),),
         ),
         "dead-card": FaultKind("off the bus: every register reads all ones"),
     }
@@ -118,6 +120,10 @@ class PolledAgenda:
     def call_at(self, true_tai_ns: int, action: Callable[[], None]) -> None:
         """Run ``action`` in the first ``run_due`` at or after this instant."""
         heapq.heappush(self._due, (true_tai_ns, next(self._order), action))
+
+    def next_ns(self) -> int:
+        """When something is due; far away when nothing is planned."""
+        return self._due[0][0] if self._due else _NEVER_NS
 
     def run_due(self, true_tai_ns: int) -> None:
         """Run all that is due."""

@@ -16,6 +16,9 @@ TICK_NS: Final = 20
 SAMPLE_NS: Final = 5
 """Timestampers sample at 200 MHz."""
 _REBASE_NS: Final = 1e6
+_ROUNDING_NS: Final = 1e-3
+_SLOPE_NS: Final = 10_000_000
+"""A shorter move tells little about how fast the clock runs."""
 
 
 class Oscillator(Protocol):
@@ -39,6 +42,8 @@ class Counter:
         self._drift = 0.0
         self._slew = 0.0
         self._slew_left_ns = 0.0
+        self._slope = 0.0
+        """How fast the error grew lately, ns per ns: for looking back."""
 
     def move(self, t_ns: int) -> None:
         """Count up to ``t_ns``."""
@@ -55,6 +60,8 @@ class Counter:
                 self._slew = 0.0
             self._slew_left_ns -= slewed_ns
             error_ns += slewed_ns
+        if t_ns - self._t_ns > _SLOPE_NS:
+            self._slope = (error_ns - self._error_ns) / (t_ns - self._t_ns)
         if abs(error_ns) > _REBASE_NS:
             whole_ns = round(error_ns)
             self._base_ns += whole_ns
@@ -86,8 +93,9 @@ class Counter:
         self.move(t_ns)
         if not self.running:
             return 0
-        into_sample_ns = (t_ns % sample_ns + self._phase_ns - ago_ns) % sample_ns
-        edge_ns = self._error_ns - ago_ns - into_sample_ns + sample_ns / 2
+        counted_ns = ago_ns * (1.0 + self._slope)
+        into_sample_ns = (t_ns % sample_ns + self._phase_ns - counted_ns) % sample_ns
+        edge_ns = self._error_ns - counted_ns - into_sample_ns + sample_ns / 2
         return t_ns + self._base_ns + math.floor(edge_ns + 0.5)
 
     def own_pulse_ns(self, t_ns: int, second: int) -> int | None:
@@ -97,7 +105,7 @@ class Counter:
         """
         self.move(t_ns)
         past_ns = t_ns + self._base_ns - second * NS_PER_S + self._error_ns
-        if past_ns < 0:
+        if past_ns < -_ROUNDING_NS:
             return None
         at_second_ns = (t_ns % SAMPLE_NS + self._phase_ns - past_ns) % SAMPLE_NS
         return second * NS_PER_S + math.floor((SAMPLE_NS - at_second_ns) % SAMPLE_NS)

@@ -160,9 +160,21 @@ class GnssPhysics:
         self._source = source
         self._antenna_delay_ns = antenna_delay_ns
         self._disturbances: list[Disturbance] = []
+        self._newest: tuple[int, float] | None = None
+
+    @property
+    def newest_error_ns(self) -> float | None:
+        """Error of the latest second asked for; None before the first."""
+        return None if self._newest is None else self._newest[1]
 
     def edge(self, second_tai_s: int) -> GnssPulse:
         """The pulse for a whole TAI second; the previous 1000 s may be asked for again."""
+        pulse = self._disturbed(second_tai_s)
+        if self._newest is None or second_tai_s > self._newest[0]:
+            self._newest = (second_tai_s, pulse.error_ns)
+        return pulse
+
+    def _disturbed(self, second_tai_s: int) -> GnssPulse:
         pulse = self._source.pulse(second_tai_s)
         if not self._disturbances and not self._antenna_delay_ns:
             return pulse

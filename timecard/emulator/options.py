@@ -67,10 +67,10 @@ class CardOptions:
     temperature_c: float = 35.0
     daily_temperature_c: float = 0.0
     """Amplitude of a daily wave."""
-    clock_start_tai_ns: int = 0
-    """What the card's clock shows at first: 1970, as after power-on."""
-    clock_core_version: int | None = None
-    """Version word of the clock core; None: the board's usual one."""
+    clock_start_tai_ns: int | None = None
+    """What the card's clock shows at first; None: within the first second of 1970, as after power-on."""
+    clock_core_version: int = 0x0102_0000
+    """Version word of the clock core; from 2.0 on it has a drift fraction."""
     start_tai_ns: int = DEFAULT_START_TAI_NS
     """True TAI at the start of virtual time; a live card takes the host's."""
     world_offset_ns: int = 0
@@ -96,7 +96,7 @@ class CardOptions:
 
     def _check_number(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
-        if value is None and name in ("y0", "clock_core_version"):
+        if value is None and name in ("y0", "clock_start_tai_ns"):
             return
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not number or (name in _WHOLE and value != int(value)):

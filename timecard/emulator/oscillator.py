@@ -153,6 +153,7 @@ class OscillatorPhysics:
         self._heat_cs = 0.0
         self._steering_ppb = 0.0
         self._disturbance_ppb = 0.0
+        self._disturbances: dict[str, float] = {}
         self._steered_ns = 0.0
         self._steered_at_ns = start_tai_ns
         self._slope_per_ns = 0.0
@@ -173,15 +174,22 @@ class OscillatorPhysics:
         steered = self._steered_ns + (self._steering_ppb + self._disturbance_ppb) * 1e-9 * since
         return self._grid_ns + self._slope_per_ns * into + steered
 
+    def free_phase_ns(self, t_ns: int) -> float:
+        """What ``phase_ns`` would be now if nobody had ever steered; not for the past."""
+        phase_ns = self.phase_ns(t_ns)
+        since = t_ns - self._steered_at_ns
+        return phase_ns - self._steered_ns - (self._steering_ppb + self._disturbance_ppb) * 1e-9 * since
+
     def set_steering_ppb(self, t_ns: int, ppb: float) -> None:
         """Steer from ``t_ns`` (but not before the previous change) on; the phase stays continuous."""
         self._settle(t_ns)
         self._steering_ppb = ppb
 
-    def set_disturbance_ppb(self, t_ns: int, ppb: float) -> None:
-        """Add a frequency error (a jump, a lost atomic lock) from ``t_ns`` on; 0 removes it."""
+    def set_disturbance_ppb(self, t_ns: int, ppb: float, cause: str = "atomic lock") -> None:
+        """Set the frequency error that a cause adds from ``t_ns`` on; those of several causes add up."""
         self._settle(t_ns)
-        self._disturbance_ppb = ppb
+        self._disturbances[cause] = ppb
+        self._disturbance_ppb = sum(self._disturbances.values())
 
     @property
     def steering_ppb(self) -> float:

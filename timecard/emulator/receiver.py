@@ -1,42 +1,28 @@
 """An emulated u-blox ZED-F9T behind a UART: one epoch per second, the configuration interface, and faults.
 
 What it says about the second just past leaves 30 to 150 ms after the pulse; the label of the *next* pulse
-(UBX-TIM-TP) comes last. Whether there is a pulse at all follows from the configuration, as on the real part:
-unlocked pulse length 0 means no pulse without a lock. Real strings and rules: u-blox F9 interface description.
+(UBX-TIM-TP) comes last. Whether there is a pulse at all follows from the configuration, as on the real
+part: unlocked pulse length 0 means no pulse without a lock. Real strings and rules: u-blox F9 interface
+description.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from timecard.emulator.gnss_noise import GnssPulse
 from timecard.emulator.receiver_config import TIME_CARD_FLASH, ConfigStore
-from timecard.emulator.receiver_messages import MESSAGES, Epoch, LeapSchedule, Rf, Satellite
+from timecard.emulator.receiver_firmware import FIRMWARES
+from timecard.emulator.receiver_front_end import FrontEnd
+from timecard.emulator.receiver_messages import MESSAGES, Epoch, LeapSchedule
 from timecard.emulator.receiver_navigation import Navigation, Start, TimeMode
 from timecard.emulator.receiver_nmea import SENTENCES
 from timecard.emulator.receiver_tod import TodStatus, TodTap
 from timecard.emulator.serial_line import SerialLine
 from timecard.gnss.ubx import Framer, UbxFrame, encode
 from timecard.timescale import NS_PER_S
-from timecard.values import AntennaStatus, JammingState, SpoofingState
-
-FIRMWARES: Final[Mapping[str, tuple[str, str, tuple[str, ...], frozenset[str]]]] = MappingProxyType({
-    # swVersion, hwVersion, extensions (as real modules report them), keys that it lacks
-    "TIM 2.01": (
-        "EXT CORE 1.00 (71b20c)", "00190000",
-        ("ROM BASE 0x118B2060", "FWVER=TIM 2.01", "PROTVER=29.00", "MOD=ZED-F9T", "GPS;GLO;GAL;BDS", "SBAS;QZSS"),
-        frozenset({"CFG_MSGOUT_UBX_SEC_SIG_UART1", "CFG_MSGOUT_UBX_SEC_SIGLOG_UART1"}),
-    ),
-    "TIM 2.20": (
-        "EXT CORE 1.00 (3fda8e)", "00190000",
-        ("ROM BASE 0x118B2060", "FWVER=TIM 2.20", "PROTVER=29.20", "MOD=ZED-F9T", "GPS;GLO;GAL;BDS", "SBAS;QZSS",
-         "NAVIC"),
-        frozenset(),
-    ),
-})  # fmt: skip
 
 _MON_VER: Final = 0x0A04
 _ACK: Final = {False: 0x0500, True: 0x0501}
@@ -46,11 +32,6 @@ _REPLY_NS: Final = 8_000_000
 _KEPT_PULSES: Final = 64
 _FREE_RUNNING_NS_PER_S: Final = 250.0
 """The receiver's crystal, while unlocked pulses are allowed."""
-_MAX_SKY: Final = 32
-_TRACKING_DBHZ: Final = 20.0
-"""Weaker signals are lost."""
-_JAM_WARNING_DB: Final = 3.0
-_JAM_CRITICAL_DB: Final = 12.0
 
 
 class PulsePhysics(Protocol):
@@ -61,8 +42,8 @@ class PulsePhysics(Protocol):
         ...
 
 
-class EmulatedReceiver:
-    """A ``SerialDevice``. All times are true TAI; faults are plain attributes that take effect from then on."""
+class EmulatedReceiver(FrontEnd):
+    """A ``SerialDevice``. All times are true TAI; faults are attributes and take effect from then on."""
 
     def __init__(
         self,
@@ -77,13 +58,6 @@ class EmulatedReceiver:
     ) -> None:
         if firmware not in FIRMWARES:
             raise ValueError(f"receiver firmware {firmware!r}: must be one of {', '.join(FIRMWARES)}")
-        self.antenna = AntennaStatus.OK
-        """``OPEN`` and ``SHORT`` end reception."""
-        self.jam_db = 0.0
-        """How much interference lowers every satellite's C/N0."""
-        self.spoofing = SpoofingState.NONE
-        """What the receiver's own detector says."""
-        self.satellites_visible = 18
         self.time_offset_s = 0
         """Added to every reported time: a wrong second, or 1024 weeks. The pulses stay where they are."""
         self.garbage_bytes = 0
@@ -93,10 +67,10 @@ class EmulatedReceiver:
         self.leap = leap or LeapSchedule()
         self._gnss = gnss
         self._random = random.Random(seed)
+        super().__init__(self._random)
         self._firmware = FIRMWARES[firmware]
-        self._config = ConfigStore(flash, self._firmware[3])
+        self._config = ConfigStore(flash, self._firmware.missing_keys)
         self._navigation = Navigation(start, self._random.randrange(750))
-        self._sky = _make_sky(self._random)
         self._tod = TodTap()
         self._framer = Framer()
         self._next_second = start_tai_ns // NS_PER_S + 1
@@ -192,7 +166,7 @@ class EmulatedReceiver:
             return
         if self._seen_changes != self._config.changes:
             self._refresh_config(start_ns)
-        sky = self._received_sky()
+        sky = self.received_sky()
         tracked = 0 if self._stopped else sum(1 for sat in sky if sat.cno_dbhz)
         nav = self._navigation.step(second, tracked, self._mode)
         self._unlocked_s = 0 if nav.pulse_locked else self._unlocked_s + 1
@@ -202,7 +176,7 @@ class EmulatedReceiver:
             nav=nav,
             tai_s=second + self.time_offset_s,
             leap=self.leap,
-            rf=self._rf(),
+            rf=self.rf(self._config),
             sky=sky,
             grid=self._grid,
             qerr_ps=round(following.qerr_ns * 1e3),
@@ -254,34 +228,6 @@ class EmulatedReceiver:
         late_ns = self._late_ns if locked else self._late_ns + _FREE_RUNNING_NS_PER_S * self._unlocked_s
         present = pulse.present and (self._pulse_locked if locked else self._pulse_unlocked)
         return pulse._replace(error_ns=pulse.error_ns + late_ns, present=present)
-
-    def _received_sky(self) -> tuple[Satellite, ...]:
-        """The satellites as they are received now, tracked ones first; C/N0 0 where nothing is received."""
-        sky = self._sky[: self.satellites_visible]
-        if self.antenna is AntennaStatus.OK and not self.jam_db:
-            return sky
-        blind = self.antenna is not AntennaStatus.OK
-        weaker = []
-        for sat in sky:
-            cno = sat.cno_dbhz - self.jam_db
-            weaker.append(sat._replace(cno_dbhz=0 if blind or cno < _TRACKING_DBHZ else round(cno)))
-        return tuple(sorted(weaker, key=lambda sat: not sat.cno_dbhz))
-
-    def _rf(self) -> Rf:
-        config = self._config
-        antenna, power = self.antenna, 1
-        if antenna is AntennaStatus.OPEN and not config.value("CFG_HW_ANT_CFG_OPENDET"):
-            antenna = AntennaStatus.UNKNOWN
-        elif antenna is AntennaStatus.SHORT:
-            power = 0 if config.value("CFG_HW_ANT_CFG_PWRDOWN") else 1
-            antenna = antenna if config.value("CFG_HW_ANT_CFG_SHORTDET") else AntennaStatus.UNKNOWN
-        jamming = JammingState.OK
-        if self.jam_db >= _JAM_WARNING_DB:
-            jamming = JammingState.CRITICAL if self.jam_db >= _JAM_CRITICAL_DB else JammingState.WARNING
-        if not config.value("CFG_ITFM_ENABLE"):
-            jamming = JammingState.UNKNOWN
-        indicator = min(255, 5 + round(8 * self.jam_db))
-        return Rf(antenna.value, power, jamming.value, indicator, self.spoofing.value)
 
     def _refresh_config(self, t_ns: int) -> None:
         value = self._config.value
@@ -339,7 +285,7 @@ class EmulatedReceiver:
         self._acknowledge(0x068B, answer is not None, t_ns)
 
     def _on_mon_ver(self, payload: bytes, t_ns: int) -> None:
-        self._reply(_MON_VER, mon_ver(*self._firmware[:3]), t_ns)
+        self._reply(_MON_VER, self._firmware.mon_ver(), t_ns)
 
     def _on_reset(self, payload: bytes, t_ns: int) -> None:
         """CFG-RST is never acknowledged."""
@@ -360,20 +306,3 @@ class EmulatedReceiver:
         if accepted and int.from_bytes(payload[:4], "little"):
             self._config.clear_stored()
         self._acknowledge(0x0609, accepted, t_ns)
-
-
-def mon_ver(software: str, hardware: str, extensions: Sequence[str]) -> bytes:
-    """Payload of MON-VER."""
-    texts = [(software, 30), (hardware, 10), *((text, 30) for text in extensions)]
-    return b"".join(text.encode("ascii").ljust(size, b"\0") for text, size in texts)
-
-
-def _make_sky(rng: random.Random) -> tuple[Satellite, ...]:
-    sky = []
-    for number in range(_MAX_SKY):
-        gnss_id = (0, 2, 3, 6)[number % 4]
-        elevation = max(5, 80 - 2 * number - rng.randrange(6))
-        sky.append(
-            Satellite(gnss_id, 2 + 5 * (number // 4), 36 + elevation // 8, elevation, rng.randrange(360))
-        )
-    return tuple(sky)

@@ -1,8 +1,8 @@
 """The configuration interface of an emulated u-blox receiver: keys in layers, CFG-VALSET, -VALGET, -VALDEL.
 
-Rules from the u-blox F9 interface description, "Configuration interface": start-up stacks default, flash and BBR
-into RAM; one unknown key or bad value rejects a whole message; a reply holds at most 64 keys in ascending order.
-Which keys exist, and their types, comes from pyubx2's database.
+Rules from the u-blox F9 interface description, "Configuration interface": start-up stacks default, flash
+and BBR into RAM; one unknown key or bad value rejects a whole message; a reply holds at most 64 keys in
+ascending order. Which keys exist, and their types, comes from pyubx2's database.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ _RANGES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType({
     "CFG_RATE_MEAS": (1000, 65_000), "CFG_RATE_NAV": (1, 127), "CFG_RATE_TIMEREF": (0, 5),
     "CFG_UART1_BAUDRATE": (4_800, 921_600), "CFG_ITFM_ANTSETTING": (0, 2),
 })  # fmt: skip
-"""Measurements more often than once a second are refused: the emulated receiver has epochs of whole seconds."""
+"""Measurements more often than once a second are refused: the emulated receiver has epochs of whole
+seconds."""
 
 
 class ConfigStore:

@@ -1,8 +1,8 @@
 """How an emulated timing receiver comes to know position, time and leap seconds, and loses them again.
 
-One step per second, at the pulse. The ladder follows the start-up behaviour of u-blox timing receivers: time from
-the first satellite, a 3D fix, confirmation, leap data with the next almanac page that carries it (up to 12.5 min
-after a cold start), survey-in, then time-only mode in which one satellite is enough.
+One step per second, at the pulse. The ladder follows the start-up behaviour of u-blox timing receivers:
+time from the first satellite, a 3D fix, confirmation, leap data with the next almanac page that carries it
+(up to 12.5 min after a cold start), survey-in, then time-only mode in which one satellite is enough.
 """
 
 from __future__ import annotations

@@ -41,13 +41,6 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType({
     "AnalogTuning": Setting(1_250, 0, 2_500, stored=False),
     "TimeOfDay": Setting(0, 0, 2**31 - 1, stored=False),
 })  # fmt: skip
-READ_ONLY: Final = frozenset(
-    {
-        "Locked", "LockProgress", "Alarms", "PpsInDetected", "DisciplineLocked", "Phase", "JamSyncing",
-        "DisciplineTuning", "EffectiveTuning", "LastCorrection", "Temperature", "PowerSupply", "TotalRuntime",
-        "TotalLocktime", "serial",
-    }
-)  # fmt: skip
 READ_ONLY_FROM_1_5: Final[Mapping[str, str]] = MappingProxyType(
     {"LaserTempSet": "41250", "OscTuning": "2108", "OvenCurrent": "133", "DCSignal": "1022"}
 )

@@ -49,6 +49,8 @@ class _Client:
         self.fds: list[tuple[int, list[int]]] = []
         """Position in the stream before which the owning message begins, and the descriptors."""
         self.unsent = bytearray()
+        self.blocked = False
+        """The client does not read its replies at present; nothing more is read from it."""
         self.position = 0
         """Of the first byte of ``received`` in the stream."""
 
@@ -224,8 +226,9 @@ class VfioUserServer:
         del client.unsent[:sent]
         if len(client.unsent) > MAX_UNSENT:
             raise _MalformedError(f"{len(client.unsent)} bytes of replies were not read")
-        wanted = selectors.EVENT_WRITE if client.unsent else selectors.EVENT_READ
-        if self._selector.get_key(client.socket).events != wanted:
+        if client.blocked != bool(client.unsent):
+            client.blocked = not client.blocked
+            wanted = selectors.EVENT_WRITE if client.blocked else selectors.EVENT_READ
             self._selector.modify(client.socket, wanted, self._ready)
 
 

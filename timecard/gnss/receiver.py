@@ -87,8 +87,8 @@ class UbloxReceiver:
     def start(self) -> None:
         """Identify and configure; what arrives meanwhile is given out by ``poll``.
 
-        Raises ``DeviceAbsentError`` when nobody answers MON-VER, saying what was heard instead. A receiver that
-        refuses to be configured is used as it is, with a warning (``health``).
+        Raises ``DeviceAbsentError`` when nobody answers MON-VER, saying what was heard instead. A receiver
+        that refuses to be configured is used as it is, with a warning (``health``).
         """
         self._warnings.clear()
         self.identity = self._identify()
@@ -204,7 +204,7 @@ class UbloxReceiver:
         self._decoder.fixed_position = present.get("CFG_TMODE_MODE") == 2
 
     def _read_all(self, names: Sequence[str]) -> dict[str, int]:
-        """Values in force. One unknown key refuses a whole request, so that is asked again in smaller ones."""
+        """Values in force. One unknown key refuses a request, so that is asked again in halves."""
         values: dict[str, int] = {}
         for chunk in _chunks(names):
             found = self._read_values(chunk)
@@ -221,7 +221,7 @@ class UbloxReceiver:
         return None if message is None else {name: int(getattr(message, name)) for name in names}
 
     def _write_values(self, values: Mapping[str, int]) -> None:
-        """CFG-VALSET, all or nothing; if refused, group by group, so that one bad key costs only its group."""
+        """CFG-VALSET, all or nothing; if refused, group by group: a bad key costs only its group."""
         for chunk in _chunks(list(values)):
             if self._set_values({name: values[name] for name in chunk}):
                 continue

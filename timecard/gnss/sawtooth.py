@@ -1,8 +1,8 @@
 """Pairs each GNSS edge with the label, and so the quantisation error, of exactly that pulse.
 
-UBX-TIM-TP speaks of the *next* pulse and names it by week and time of week (u-blox F9 interface description).
-A correction applied to a neighbouring pulse is worse than none, so a label is used only for the second that it
-names, once, and never when there is doubt.
+UBX-TIM-TP speaks of the *next* pulse and names it by week and time of week (u-blox F9 interface
+description). A correction applied to a neighbouring pulse is worse than none, so a label is used only for
+the second that it names, once, and never when there is doubt.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ NEAR_TAI_NS: Final = 400_000_000
 """A clock this close to TAI tells by itself which second an edge belongs to."""
 MIN_LEAD_NS: Final = 400_000_000
 MAX_LEAD_NS: Final = 1_400_000_000
-"""By order of arrival: a label comes 0.03 to 0.6 s after the previous pulse, an edge is read within 0.4 s. The
-window is exactly one second wide, so that at most one label of a healthy receiver lies in it."""
+"""By order of arrival: a label comes 0.03 to 0.6 s after the previous pulse, an edge is read within 0.4 s.
+The window is exactly one second wide, so that at most one label of a healthy receiver lies in it."""
 STALE_NS: Final = 3 * NS_PER_S
 _KEPT: Final = 8
 

@@ -40,7 +40,10 @@ _REPEATED: Final = {NAV_SAT: (8, 5, 12), MON_RF: (4, 1, 24), SEC_SIG: (4, None, 
 
 
 def parse(frame: UbxFrame, read_mono_ns: int) -> Any:
-    """The message as pyubx2 names its fields, or ``CorruptData``; NAV-SAT flags stay bytes (four times faster)."""
+    """The message as pyubx2 names its fields, or ``CorruptData``.
+
+    NAV-SAT flags stay bytes: four times faster.
+    """
     payload_bytes = len(frame.raw) - 8
     if payload_bytes < _needed_bytes(frame):
         return corrupt(frame, f"payload of {payload_bytes} bytes is too short", read_mono_ns)

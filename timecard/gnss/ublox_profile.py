@@ -1,9 +1,9 @@
 """What a u-blox timing receiver is asked to be: keys of its configuration interface and the values we want.
 
-Key names and units: u-blox F9 interface description, "Configuration interface" (CFG-TP, CFG-TMODE, CFG-MSGOUT,
-CFG-ITFM, CFG-HW). The profile is the Time Card's own minimum (NAV-TIMEUTC, NAV-TIMELS and MON-HW each second,
-because the FPGA decodes them too) plus what a disciplined clock needs. Never written: the baud rate, which the
-FPGA could not follow, and CFG-SEC-CFG_LOCK, which is permanent in flash.
+Key names and units: u-blox F9 interface description, "Configuration interface" (CFG-TP, CFG-TMODE,
+CFG-MSGOUT, CFG-ITFM, CFG-HW). The profile is the Time Card's own minimum (NAV-TIMEUTC, NAV-TIMELS and
+MON-HW each second, because the FPGA decodes them too) plus what a disciplined clock needs. Never written:
+the baud rate, which the FPGA could not follow, and CFG-SEC-CFG_LOCK, which is permanent in flash.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class FixedPosition:
         radius_km = math.hypot(self.x_m, self.y_m, self.z_m) / 1e3
         if not 6_300 <= radius_km <= 6_400:
             raise ValueError(
-                f"fixed position: ({self.x_m}, {self.y_m}, {self.z_m}) m is {radius_km:.0f} km from the centre of "
-                "the earth; give ECEF coordinates of the antenna in metres"
+                f"fixed position: ({self.x_m}, {self.y_m}, {self.z_m}) m is {radius_km:.0f} km from the "
+                "earth's centre; give ECEF coordinates of the antenna in metres"
             )
         if not 0.0 < self.sigma_m <= 100.0:
             raise ValueError(f"fixed position: sigma_m={self.sigma_m} must be above 0 and at most 100")
@@ -57,11 +57,11 @@ class UbloxOptions:
     survey_sigma_m: float = 9.0
     """The survey ends when both are reached."""
     antenna_cable_delay_ns: int = 0
-    """What the receiver itself compensates (-32768..32767); each delay is compensated in exactly one place."""
+    """What the receiver itself compensates; each delay is compensated in exactly one place."""
     antenna_supervisor: bool = True
     """Watch the antenna's current: needs the module's usual supply circuit."""
     satellites_every_s: int = 5
-    """NAV-SAT is the longest message. Above 2 the FPGA's own satellite count goes stale in between (3 s rule)."""
+    """NAV-SAT is the longest message; above 2 the FPGA's satellite count is stale in between (3 s rule)."""
     layers: int = LAYER_RAM | LAYER_BBR
     """Where changes are written; add ``LAYER_FLASH`` to survive a power cut without a backup battery."""
     qerr_limit_ps: int | None = None

@@ -36,14 +36,15 @@ _LEAP_GUARD_S: Final = 2
 _ROLLOVER_S: Final = 1024 * S_PER_WEEK
 _LABEL_TOLERANCE_NS: Final = 1_000_000
 _SATELLITE_SOURCES: Final = {1: "GPS-GLONASS", 2: "GPS", 3: "SBAS", 4: "BeiDou", 5: "Galileo"}
-"""UBX-NAV-TIMELS srcOfCurrLs. The firmware's default (0), aiding (6) and a configured value (7) do not count."""
+"""UBX-NAV-TIMELS srcOfCurrLs. The firmware's default (0), aiding (6) and a configured value (7) do not
+count."""
 
 
 class ReceiverTime:
     """Turns labels and epochs into TAI; remembers leap data and refuses implausible dates."""
 
     def __init__(self, earliest_tai_s: int) -> None:
-        """Dates are believed in the 1024 weeks from ``earliest_tai_s`` on: outside, a week counter rolled over."""
+        """Dates are believed in the 1024 weeks from ``earliest_tai_s`` on; others are a rolled-over week."""
         self._earliest_s = earliest_tai_s
         self._leap_s: int | None = None
         self._event_mono_ns: int | None = None

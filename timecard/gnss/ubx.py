@@ -1,9 +1,9 @@
 """Framing of a receiver's mixed byte stream, without I/O: UBX, NMEA and RTCM3 in any order, cut anywhere.
 
-Frame layouts: u-blox F9 interface description (UBX-18010854), "UBX frame structure" and "UBX checksum"; NMEA 0183
-sentence with its XOR checksum; RTCM 10403 transport layer with CRC-24Q. What fits none of them is counted, never
-raised: a serial line carries noise. After a false start the search goes on at the very next byte, so damage never
-costs more than the frame that it hit.
+Frame layouts: u-blox F9 interface description (UBX-18010854), "UBX frame structure" and "UBX checksum";
+NMEA 0183 sentence with its XOR checksum; RTCM 10403 transport layer with CRC-24Q. What fits none of them is
+counted, never raised: a serial line carries noise. After a false start the search goes on at the very next
+byte, so damage never costs more than the frame that it hit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Request and reply in the line protocol of Microchip's SA5X ("MAC SA5X User's Guide", DS50002938).
 
 ``{name#XX,arg,...|CC}`` is answered by ``[#XX=value|CC]`` or ``[#XX!error|CC]`` and CR LF; XX is a sequence
-number, CC the XOR of the characters before the bar. Both are always sent, so that a reply is known to belong to
-its request and to be whole. What does not fit is noise or a late answer: it is dropped, never believed.
+number, CC the XOR of the characters before the bar. Both are always sent, so that a reply is known to
+belong to its request and to be whole. What does not fit is noise or a late answer: it is dropped, never
+believed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ REPLY_S: Final = 2.0
 MAX_LINE_BYTES: Final = 4101 + 8
 _MAX_DRAIN_BYTES: Final = 65_536
 _REST_S: Final = 0.003
-"""After the first bytes of a reply the rest follows without a pause; 16 characters take 2.8 ms at 57600 baud."""
+"""After the first bytes of a reply the rest follows without a pause; 16 characters take 2.8 ms at 57600
+baud."""
 _LINE: Final = re.compile(
     r"\[(?P<body>(?:#(?P<sequence>[0-9A-Fa-f]{2}))?(?P<kind>[=!])(?P<value>[^\r\n]*?))"
     r"(?:\|(?P<sum>[0-9A-Fa-f]{2}))?\]"
@@ -119,7 +121,7 @@ class LineClient:
         return discarded
 
     def read_line(self, deadline_ns: int) -> str | None:
-        """The next line without its end, or None at the deadline; start-up notices are counted and skipped."""
+        """The next line without its end, or None at the deadline; notices are counted and skipped."""
         while True:
             end = self._buffer.find(b"\n")
             if end >= 0:
@@ -151,7 +153,7 @@ class LineClient:
 
 
 def _whole_reply(line: str) -> re.Match[str] | None:
-    """The answer in a line, if it has its sequence number and the right checksum; noise may stand before it."""
+    """The answer in a line, if it has a sequence number and a right checksum; noise may precede it."""
     found = _LINE.search(line)
     if found is None or found["sequence"] is None or found["sum"] is None:
         return None

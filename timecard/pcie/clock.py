@@ -180,7 +180,8 @@ class RegisterClock:
             )
         ns, fraction, interval_ns = drift_words(frequency_ppb, self.version[0] >= FRACTION_SINCE)
         sign = -1 if frequency_ppb < 0 else 1
-        values = {"drift_ns": to_signed_magnitude(sign * ns), "drift_interval": interval_ns}
+        # The sign has a bit of its own, as it also counts for the fraction.
+        values = {"drift_ns": ns | (0x8000_0000 if sign < 0 else 0), "drift_interval": interval_ns}
         if self.version[0] >= FRACTION_SINCE:
             values["drift_fraction"] = fraction
         self._write(values)

@@ -70,9 +70,9 @@ class UartStream:
         self._iir = base_offset + _IIR
         self._burst = (base_offset + _DATA,) * TRIGGER
         self._pairs = (base_offset + _LSR, base_offset + _DATA) * TRIGGER
+        self._divisor = _divisor(name, baud)
         self._byte_s = BITS_PER_BYTE / baud
         self._poll_s = poll_s or 12 * self._byte_s
-        self._divisor = _divisor(name, baud)
         self._start()
 
     def _start(self) -> None:
@@ -150,6 +150,8 @@ class UartStream:
             elif cause == _IIR_LINE_ERROR:
                 self._line_status()
             else:
+                if out:  # the rest of a burst is there, though too little for the trigger and too new to time out
+                    self._drain(out, max_bytes)
                 break
         return bytes(out)
 

@@ -110,8 +110,9 @@ static inline bool clock_page_read(const struct clock_page *page, struct clock_d
 static inline int64_t clock_map_tai_ns(const struct clock_map *map, int64_t source_ns)
 {
     clock_wide elapsed = (clock_wide)source_ns - map->anchor_ns;
+    clock_wide gained = (elapsed * map->rate_2p64 + ((clock_wide)1 << 63)) >> 64; /* to the nearest */
 
-    return (int64_t)((clock_wide)map->anchor_tai_ns + elapsed + ((elapsed * map->rate_2p64) >> 64));
+    return (int64_t)(map->anchor_tai_ns + elapsed + gained);
 }
 
 static inline bool clock_map_holds(const struct clock_map *map, int64_t now_raw_ns)

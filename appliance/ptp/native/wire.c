@@ -176,9 +176,8 @@ static void put_port_identity(uint8_t *to, uint64_t identity, uint16_t port_numb
 static size_t put_header(uint8_t *out, const struct ptp_self *self, enum ptp_type type, uint16_t flags,
                          uint16_t sequence, int8_t log_interval)
 {
-    /* controlField: deprecated, and still what older receivers look at. */
-    static const uint8_t controls[16] = {
-        [PTP_FOLLOW_UP] = 2, [PTP_DELAY_RESP] = 3, [PTP_ANNOUNCE] = 5, [PTP_SIGNALING] = 5};
+    /* controlField: deprecated, still looked at by older receivers; the values of Meta's server */
+    static const uint8_t controls[16] = {[PTP_FOLLOW_UP] = 2, [PTP_DELAY_RESP] = 3, [PTP_ANNOUNCE] = 5};
     size_t length = layouts[type].fixed_size;
 
     memset(out, 0, length);

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from appliance.ptp.timestamping import StampedSocket
+from appliance.ptp.timestamping import StampedSocket, await_receive_stamps
 
 CLOCK = bytes.fromhex("b8cef6fffe0210e4")
 NS = 1_000_000_000
@@ -57,7 +57,7 @@ class Responder:
         self._general.bind((behaviour.source or address, 0))
         self._general_port = ports[1]
         self.ports = (self._event.port, ports[1] or self._event.port)
-        time.sleep(0.02)
+        await_receive_stamps()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.ptp import management
@@ -43,6 +43,10 @@ from appliance.ptp.wire import (
     decode,
     encode,
 )
+
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A loaded machine is no finding."""
+thorough = settings(steady, max_examples=400)
 
 u8, u16, u32 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32))
 i8, i16, i32 = (st.integers(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32))
@@ -116,6 +120,7 @@ def messages() -> st.SearchStrategy[Message]:
 
 
 @given(messages(), st.integers(0, 3))
+@steady
 def test_what_is_encoded_decodes_to_the_same_value(message: Message, trailer_bytes: int) -> None:
     datagram = encode(message, trailer_bytes)
     assert len(datagram) == message.message_length + trailer_bytes
@@ -142,19 +147,20 @@ def survives(datagram: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
+@steady
 def test_noise_is_refused_or_understood(datagram: bytes) -> None:
     survives(datagram)
 
 
 @given(st.sampled_from(list(MessageType)), st.binary(min_size=44, max_size=400), st.integers(0, 3))
-@settings(max_examples=500)
+@thorough
 def test_noise_behind_a_correct_start_is_refused_or_understood(kind: int, tail: bytes, trailer: int) -> None:
     total = len(tail) + 4
     survives(bytes((kind, 0x12)) + max(0, total - trailer).to_bytes(2, "big") + tail)
 
 
 @given(messages(), st.data())
-@settings(max_examples=300)
+@thorough
 def test_a_changed_message_is_refused_or_understood(message: Message, data: st.DataObject) -> None:
     datagram = bytearray(encode(message, 2))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -164,7 +170,7 @@ def test_a_changed_message_is_refused_or_understood(message: Message, data: st.D
 
 
 @given(st.sampled_from(list(ManagementId)), st.binary(max_size=300))
-@settings(max_examples=300)
+@thorough
 def test_management_data_of_any_content_is_refused_or_understood(kind: int, raw: bytes) -> None:
     tlv = ManagementTlv(management_id=kind, data=raw)
     try:
@@ -185,6 +191,7 @@ def test_management_data_of_any_content_is_refused_or_understood(kind: int, raw:
         display_name=st.binary(max_size=10),
     )
 )
+@steady
 def test_an_alternate_time_offset_is_padded_to_even_and_keeps_its_name(tlv: AlternateTimeOffset) -> None:
     value = tlv.value()
     assert len(value) % 2 == 0

@@ -232,8 +232,10 @@ class ClosedLoop:
         # ``sawtooth`` is qErr: added to the late pulse it removes the receiver's step.
         if facts.pulse and self.readable:
             self._edges += 1
-            step = self.config.timestamper_resolution_ns or 1e-3
-            shown_ns = math.floor((error_ns + late_ns) / step) * step
+            step = self.config.timestamper_resolution_ns
+            shown_ns = (
+                (math.floor((error_ns + late_ns) / step) + 0.5) * step if step > 1.0 else error_ns + late_ns
+            )
             stamp = EdgeStamp(
                 channel="ts0",
                 card_tai_ns=tai_ns + round(shown_ns),

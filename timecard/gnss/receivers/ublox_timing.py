@@ -1,8 +1,8 @@
 """What a u-blox timing receiver says, as events: pure, one frame at a time.
 
-Only what changes each second is decoded each second; a message whose meaning did not change is looked at again
-after a while. Generation 9 sends NAV-PVT; an M8T in time mode may not, then NAV-STATUS and a time message of the
-same epoch are put together.
+Only what changes each second is decoded each second; a message whose meaning did not change is looked at
+again after a while. Generation 9 sends NAV-PVT; an M8T in time mode may not, then NAV-STATUS and a time
+message of the same epoch are put together.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class UbloxDecoder:
         return self._fix_without_pvt(read_mono_ns)
 
     def _fix_without_pvt(self, read_mono_ns: int) -> Sequence[GnssEvent]:
-        """An epoch is complete with NAV-STATUS and the first time message of the same iTOW, in either order."""
+        """An epoch is complete with NAV-STATUS and a time message of the same iTOW, in either order."""
         if self._status is None or self._epoch is None or self._status[0] != self._epoch[0]:
             return ()
         itow_ms, fix, fix_ok = self._status

@@ -1,8 +1,8 @@
 """Microchip MAC SA5X (SA53, SA55): a rubidium oscillator steered by a digital word, with its own phase meter.
 
 Parameter names and units: Microchip "MAC SA5X User's Guide", DS50002938. ``DigitalTuning`` counts 1e-15;
-``Phase`` is taken as the part's output pulse against its input pulse with the sign of a clock offset: it grows
-while the part runs fast.
+``Phase`` is taken as the part's output pulse against its input pulse with the sign of a clock offset: it
+grows while the part runs fast.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class _Known:
 class Sa5x:
     """``AtomicClock`` for the SA5X on a byte stream of 57600 baud, 8N1.
 
-    Every call raises ``DeviceTimeoutError`` when the part does not answer in time and ``ProtocolError`` when only
-    damaged answers come.
+    Every call raises ``DeviceTimeoutError`` when the part does not answer in time and ``ProtocolError``
+    when only damaged answers come.
     """
 
     def __init__(self, stream: ByteStream, timebase: Timebase) -> None:
@@ -118,7 +118,7 @@ class Sa5x:
         raise DeviceAbsentError(
             self.name,
             "identify oscillator",
-            "no answer to {device?}: no SA5X, other baud rate than 57600, or the MAC pins are switched to I2C",
+            "no answer to {device?}: no SA5X, a baud rate other than 57600, or the MAC pins are on I2C",
         )
 
     def status(self, full: bool = False) -> OscillatorStatus:

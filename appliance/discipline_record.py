@@ -1,0 +1,83 @@
+"""The discipline's part of the runtime record: written once in a while, taken up after a restart.
+
+Whether boot and card are the same is checked by the one who reads the file; here every field is checked
+before it is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.pilot import Pilot
+from appliance.servo import SteeringRecord
+from appliance.snapshot import ClockState
+from appliance.steersman import Steersman
+from appliance.tracking import Tracker
+from timecard.timescale import NS_PER_S
+
+RECORD_VERSION: Final = 1
+SPREAD_WINDOW_S: Final = 60.0
+
+
+def make_record(pilot: Pilot, epoch: int, mono_ns: int) -> dict[str, Any]:
+    """JSON-able; without a tracker before the first lock, since then there is nothing to go on with."""
+    settled = pilot.machine.state not in (ClockState.FREE_RUN, ClockState.ACQUIRING)
+    tracker = pilot.tracker if settled else None
+    return {
+        "version": RECORD_VERSION,
+        "topology": pilot.config.topology,
+        "epoch": epoch,
+        "mono_ns": mono_ns,
+        "steering_ppb": pilot.steersman.frequency_ppb,
+        "steering_spread_ppb": pilot.steersman.record.spread_ppb(mono_ns, SPREAD_WINDOW_S),
+        "tracker": None if tracker is None else tracker.to_record(mono_ns),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a record gives."""
+
+    tracker: Tracker
+    steersman: Steersman
+    epoch: int
+    down_s: float
+
+
+def read_record(record: Mapping[str, Any], pilot: Pilot, mono_ns: int) -> Resumed:
+    """Rebuild; ``ValueError`` names the field that does not fit."""
+    if record.get("version") != RECORD_VERSION:
+        raise ValueError(f"version is {record.get('version')!r}, wants {RECORD_VERSION}")
+    if record.get("topology") != pilot.config.topology:
+        raise ValueError(f"topology is {record.get('topology')!r}, now it is {pilot.config.topology!r}")
+    inner = record.get("tracker")
+    if not isinstance(inner, Mapping):
+        raise ValueError("it was written before the first lock")
+    epoch, written_ns = (_integer(record, name) for name in ("epoch", "mono_ns"))
+    if written_ns > mono_ns:
+        raise ValueError("mono_ns lies ahead of now")
+    steering_ppb, spread_ppb = (_number(record, name) for name in ("steering_ppb", "steering_spread_ppb"))
+    steersman = Steersman(pilot.config, pilot.oscillator, mono_ns)
+    steersman.record = SteeringRecord(min(_integer(inner, "anchor_mono_ns"), mono_ns), steering_ppb)
+    tracker = Tracker.from_record(inner, pilot.oscillator, pilot.gnss, steersman.record)
+    down_s = (mono_ns - written_ns) / NS_PER_S
+    # The last commands before the end may be missing from the record.
+    tracker.estimator.open_frequency(0.0, spread_ppb * down_s)
+    return Resumed(tracker, steersman, epoch, down_s)
+
+
+def _integer(record: Mapping[str, Any], name: str) -> int:
+    value = record.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}, wants an integer")
+    return value
+
+
+def _number(record: Mapping[str, Any], name: str) -> float:
+    value = record.get(name)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name} is {value!r}, wants a number")
+    return float(value)

@@ -1,0 +1,62 @@
+"""What the oscillator module reports, kept for those who decide: lock, temperature, alarms."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from timecard.timescale import NS_PER_S
+from timecard.values import OscillatorStatus
+
+CHANGE_NS: Final = 2_500_000_000
+"""A report may be older or younger than the change it tells of: so long any frequency is possible."""
+SUSPECT_NS: Final = 60 * NS_PER_S
+
+
+class OscillatorWatch:
+    """The newest report and what followed from it."""
+
+    def __init__(self) -> None:
+        self.locked: bool | None = None
+        """None before the first report, and for a card without a module."""
+        self.seen_unlocked = False
+        """It has been without lock since the start: it is cold, or was."""
+        self.temperature_degc: float | None = None
+        self.alarms: dict[str, str] = {}
+        self._changed_ns: int | None = None
+        self._progress_percent = 0
+
+    def note(self, status: OscillatorStatus) -> bool:
+        """Take a report; True when lock was lost or found with it."""
+        before, self.locked = self.locked, status.locked
+        if status.temperature_mdegc is not None:
+            self.temperature_degc = status.temperature_mdegc / 1000.0
+        self._progress_percent = status.lock_progress_percent
+        self.alarms.clear()
+        if status.alarms:
+            names = ", ".join(status.alarm_names) or f"0x{status.alarms:x}"
+            self.alarms["oscillator-alarm"] = f"oscillator module: {names}"
+        if not status.locked:
+            self.seen_unlocked = True
+            self.alarms["oscillator-unlocked"] = "oscillator module is not locked"
+        changed = before is not None and before is not status.locked
+        if changed:
+            self._changed_ns = status.read_mono_ns
+        return changed
+
+    @property
+    def waiting_for(self) -> str:
+        """What a start waits for."""
+        if self.locked is None:
+            return "the oscillator module's first report"
+        return f"the oscillator module to lock ({self._progress_percent} %)"
+
+    def changing(self, mono_ns: int) -> bool:
+        """Lock was lost or found just now."""
+        return self._changed_within(mono_ns, CHANGE_NS)
+
+    def suspect(self, mono_ns: int) -> bool:
+        """It is without lock, or was a minute ago."""
+        return self.locked is False or self._changed_within(mono_ns, SUSPECT_NS)
+
+    def _changed_within(self, mono_ns: int, within_ns: int) -> bool:
+        return self._changed_ns is not None and mono_ns - self._changed_ns < within_ns

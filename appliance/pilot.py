@@ -1,0 +1,382 @@
+"""The pilot: what to do with each sample and each second, once the filter runs.
+
+Follows the reference, decides when it is settled or lost, carries the clock through holdover and brings it
+back. It is told samples and seconds; whether the receiver can be believed it asks of those who watch it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from appliance.clock_state import ClockEvent, ClockStateMachine
+from appliance.discipline_config import DisciplineConfig
+from appliance.estimator import Estimator
+from appliance.events import Action, StepClock
+from appliance.holdover import WIDE_K, k_of, total_bias_ns
+from appliance.innovation import Verdict
+from appliance.models import GNSS, OSCILLATORS
+from appliance.named_seconds import NamedSeconds
+from appliance.oscillator_watch import OscillatorWatch
+from appliance.pulse_samples import PulseSample
+from appliance.recovery import Return, ReturnCheck
+from appliance.reference import ReferenceHealth
+from appliance.snapshot import ClockState
+from appliance.steersman import Steersman
+from appliance.tracking import Tracker
+from timecard.timescale import NS_PER_S
+
+START_SIGMA_NS: Final = 100.0
+STEER_AFTER: Final = 5
+LOCK_AFTER: Final = 30
+RELOCK_AFTER: Final = 10
+SETTLED_NS: Final = 5.0
+SETTLED_FREQUENCY_PPB: Final = 0.5
+FINE_STEP_NS: Final = 20.0
+FINE_STEP_SIGMA_NS: Final = 5.0
+FINE_STEP_AFTER: Final = 20
+MAX_FINE_STEPS: Final = 3
+COAST_AFTER_S: Final = 1.9
+QUIET_NS: Final = 3 * NS_PER_S
+"""Nothing may speak against a returned reference for this long before it is looked at."""
+UNLOCKED_WALK_PPB: Final = 0.3
+"""Per report, of the quartz inside an oscillator module that has lost its lock."""
+
+WITH_REFERENCE: Final = frozenset({ClockState.ACQUIRING, ClockState.LOCKED, ClockState.RECOVERING})
+WITHOUT_REFERENCE: Final = frozenset({ClockState.HOLDOVER, ClockState.HOLDOVER_EXPIRED})
+
+
+class Pilot:
+    """Tracker, state and the decisions between them."""
+
+    def __init__(
+        self,
+        config: DisciplineConfig,
+        mono_ns: int,
+        health: ReferenceHealth,
+        seconds: NamedSeconds,
+        module: OscillatorWatch,
+        counters: Counter[str],
+    ) -> None:
+        self.config = config
+        self.oscillator, self.gnss = OSCILLATORS[config.model_name], GNSS[config.gnss_model]
+        self.machine = ClockStateMachine(mono_ns)
+        self.steersman = Steersman(config, self.oscillator, mono_ns)
+        self.tracker: Tracker | None = None
+        self.holdover_since_mono_ns: int | None = None
+        self.forced_holdover = False
+        self.accept_return = False
+        self.last_edge_ns = mono_ns
+        self.alarms: dict[str, str] = {}
+        self.bias_ns = total_bias_ns(
+            self.gnss,
+            delay_uncertainty_ns=config.delay_uncertainty_ns,
+            calibrated=config.calibrated,
+            resolution_ns=config.timestamper_resolution_ns,
+        )
+        self._health, self._seconds, self._module, self._counters = health, seconds, module, counters
+        self._k = k_of(config.p)
+        self._fine_steps = 0
+        self._return = ReturnCheck(self.gnss.sigma_ns + self.gnss.sawtooth_pp_ns / 2.0)
+        # GNSS now against GNSS before: constant calibration errors are the same in both.
+        self._return_bias_ns = (
+            2.0 * self.gnss.slow_bias_ns + 3.0 * self.gnss.sigma_ns + config.timestamper_resolution_ns
+        )
+
+    # ------------------------------------------------------------------ start and end of a filter's life
+
+    def begin(self, mono_ns: int, error_ns: float) -> None:
+        """The second is certain and the clock within reach: start the filter."""
+        self.tracker = self._new_tracker(mono_ns, error_ns)
+        self._fine_steps = 0
+        self.last_edge_ns = mono_ns
+        self.machine.on(ClockEvent.TIME_KNOWN, mono_ns, "time known, learning the oscillator's frequency")
+
+    def take_up(self, tracker: Tracker, steersman: Steersman, mono_ns: int, reason: str) -> None:
+        """Go on with a filter from the runtime record, in holdover."""
+        self.tracker, self.steersman = tracker, steersman
+        self.holdover_since_mono_ns = tracker.anchor_mono_ns
+        self.last_edge_ns = mono_ns
+        self.machine.on(ClockEvent.RESUMED, mono_ns, reason)
+        tracker.coast(mono_ns)
+        self._judge(tracker, mono_ns)
+
+    def give_up(self, mono_ns: int, reason: str) -> None:
+        """Nothing is known about the clock any more."""
+        self.machine.on(ClockEvent.CLOCK_LOST, mono_ns, reason)
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the filter."""
+        self.tracker = None
+        self.holdover_since_mono_ns = None
+        self._return.reset()
+        self.alarms.clear()
+
+    def _new_tracker(self, mono_ns: int, error_ns: float) -> Tracker:
+        known_ppb = self.config.initial_oscillator_ppb
+        estimator = Estimator(
+            self.oscillator,
+            self.gnss,
+            phase_ns=error_ns,
+            phase_sigma_ns=START_SIGMA_NS + self.gnss.sigma_ns,
+            # What is in force now may have been right: the clock then keeps its rate until more is known.
+            frequency_ppb=-self.steersman.frequency_ppb if known_ppb is None else known_ppb,
+            cold=self._module.seen_unlocked or self.oscillator.cold_unless_told,
+        )
+        return Tracker(
+            estimator, self.steersman.record, mono_ns, temperature_degc=self._module.temperature_degc
+        )
+
+    # ------------------------------------------------------------------ samples
+
+    def take(self, pulse: PulseSample) -> list[Action]:
+        """One pulse."""
+        tracker, mono_ns = self.tracker, pulse.mono_ns
+        if tracker is None:
+            return []
+        tracker.note_temperature(self._module.temperature_degc)
+        sample_ns = pulse.raw_ns + (pulse.qerr_ns or 0.0) - self.config.delay_ns
+        if self.machine.state in WITHOUT_REFERENCE:
+            return self._look_at_return(tracker, mono_ns, sample_ns)
+        if not self._health.usable(mono_ns) or self._seconds.error_s is not None:
+            self._counters["samples_distrusted"] += 1
+            return []
+        if self._module.changing(mono_ns):
+            tracker.open(self.oscillator.runaway_ppb)
+        innovation = tracker.sample(
+            mono_ns,
+            sample_ns,
+            tracker.estimator.sample_variance_ns2(
+                sawtooth_removed=pulse.qerr_ns is not None, resolution_ns=pulse.resolution_ns
+            ),
+        )
+        if innovation is None:
+            self._counters["samples_late"] += 1
+            return []
+        if innovation.accepted:
+            self._counters["samples_of_meter" if pulse.from_meter else "samples"] += 1
+        else:
+            self._counters["samples_rejected"] += 1
+            verdict = tracker.verdict(mono_ns, innovation, clock_is_suspect=self._clock_is_suspect(mono_ns))
+            if verdict is Verdict.CLOCK:
+                self._counters["clock_moved"] += 1
+                tracker.clock_moved()
+            elif verdict is Verdict.REFERENCE:
+                self._counters["reference_moved"] += 1
+                first_s = tracker.rejections.first_rejected_s
+                before_ns = mono_ns if first_s is None else round(first_s * NS_PER_S)
+                reason = f"reference moved by {innovation.residual_ns:.0f} ns and the clock did not"
+                self.lose(reason, mono_ns, before_ns)
+                return self.steer(mono_ns)
+        self._judge(tracker, mono_ns)
+        return self._step(tracker, mono_ns) or self.steer(mono_ns)
+
+    def _clock_is_suspect(self, mono_ns: int) -> bool:
+        """Something other than the samples says that the clock is not steady."""
+        acquiring = self.machine.state is ClockState.ACQUIRING
+        return acquiring or self.config.topology == "D" or self._module.suspect(mono_ns)
+
+    def module_changed(self) -> None:
+        """The oscillator module lost or found its lock."""
+        if self.tracker is not None:
+            self.tracker.open(self.oscillator.runaway_ppb)
+            if self._module.locked:
+                self.tracker.estimator.open_warmup()
+
+    def module_unlocked(self) -> None:
+        """Another report of a module without lock."""
+        if self.tracker is not None:
+            self.tracker.open(UNLOCKED_WALK_PPB)
+
+    # ------------------------------------------------------------------ actions
+
+    def steer(self, mono_ns: int) -> list[Action]:
+        """The steering for the next second."""
+        tracker, acquiring = self.tracker, self.machine.state is ClockState.ACQUIRING
+        if tracker is None or (acquiring and tracker.accepted_run < STEER_AFTER):
+            return []
+        return self.steersman.steer(tracker, mono_ns, fast=acquiring)
+
+    def _step(self, tracker: Tracker, mono_ns: int) -> list[Action]:
+        """Steps: before the first lock, or by policy when nothing good is served any more."""
+        if self.config.topology == "D" or tracker.accepted_run < FINE_STEP_AFTER:
+            return []
+        phase_ns, filter_ = tracker.phase_ns(mono_ns), tracker.estimator
+        first_lock = self.machine.state is ClockState.ACQUIRING and self._fine_steps < MAX_FINE_STEPS
+        by_policy = (
+            self.machine.state is ClockState.RECOVERING
+            and self.bound_ns(mono_ns) > self.config.budget_ns
+            and self._module.locked is not False
+        )
+        limit_ns = FINE_STEP_NS if first_lock else self.config.step_limit_ns
+        known = (
+            filter_.phase_sigma_ns <= FINE_STEP_SIGMA_NS + self.gnss.sigma_ns
+            and filter_.oscillator_sigma_ppb <= FINE_STEP_SIGMA_NS
+        )
+        if not known or not (first_lock or by_policy) or abs(phase_ns) <= limit_ns:
+            return []
+        self._fine_steps += 1
+        return [StepClock(delta_ns=-round(phase_ns))]
+
+    # ------------------------------------------------------------------ judgement
+
+    def bound_ns(self, mono_ns: int) -> float:
+        """The bound at the filter's own time: enough for decisions."""
+        tracker = self.tracker
+        if tracker is None:
+            return float("inf")
+        sigma_ns = tracker.estimator.phase_sigma_ns * tracker.statistics.scale
+        pending_ns = abs(tracker.phase_ns(mono_ns)) + tracker.rejections.suspect_ns
+        return self.bias_ns + pending_ns + self._k * sigma_ns
+
+    def _judge(self, tracker: Tracker, mono_ns: int) -> None:
+        """Move the state by what the filter says."""
+        state, bound_ns, limit_ns = self.machine.state, self.bound_ns(mono_ns), self.config.lock_limit_ns
+        if state is ClockState.HOLDOVER and bound_ns > self.config.budget_ns:
+            self.machine.on(ClockEvent.BUDGET_SPENT, mono_ns, f"bound above {self.config.budget_ns:g} ns")
+        elif state is ClockState.LOCKED and bound_ns > limit_ns:
+            self.machine.on(ClockEvent.UNSETTLED, mono_ns, f"bound above the lock limit of {limit_ns:g} ns")
+        elif state is ClockState.LOCKED and not tracker.statistics.holds:
+            self.machine.on(ClockEvent.UNSETTLED, mono_ns, "samples scatter more than the model allows")
+        elif state in WITH_REFERENCE and self._settled(tracker, mono_ns, bound_ns):
+            self.machine.on(ClockEvent.SETTLED, mono_ns, "following the reference")
+            self.holdover_since_mono_ns = None
+
+    def _settled(self, tracker: Tracker, mono_ns: int, bound_ns: float) -> bool:
+        need = LOCK_AFTER if self.machine.state is ClockState.ACQUIRING else RELOCK_AFTER
+        sigma_ns = tracker.estimator.phase_sigma_ns
+        frequency_limit_ppb = max(SETTLED_FREQUENCY_PPB, 10.0 * self.oscillator.settled_ppb)
+        return (
+            tracker.accepted_run >= need
+            and tracker.statistics.holds
+            and bound_ns <= self.config.lock_limit_ns
+            and abs(tracker.phase_ns(mono_ns)) <= max(SETTLED_NS, 3.0 * sigma_ns)
+            and tracker.estimator.oscillator_sigma_ppb <= frequency_limit_ppb
+        )
+
+    def tick(self, mono_ns: int) -> list[Action]:
+        """Once a second: silence is seen here, and holdover goes on."""
+        tracker, state = self.tracker, self.machine.state
+        if tracker is None:
+            return []
+        tracker.note_temperature(self._module.temperature_degc)
+        self._watch(tracker)
+        if state in WITH_REFERENCE:
+            reason = self._loss_reason(mono_ns)
+            if reason is not None:
+                last_ns = tracker.last_accepted_mono_ns
+                self.lose(reason, mono_ns, mono_ns if last_ns is None else min(last_ns, mono_ns))
+                return self.steer(mono_ns)
+            if tracker.elapsed_s(mono_ns) <= COAST_AFTER_S:
+                return []
+            self._counters["seconds_coasted"] += 1
+        tracker.coast(mono_ns)
+        self._judge(tracker, mono_ns)
+        return self.steer(mono_ns)
+
+    def _watch(self, tracker: Tracker) -> None:
+        shift_ppb = tracker.frequency_watch.shift_ppb() if self.oscillator.kind == "rubidium" else None
+        if shift_ppb is None:
+            self.alarms.pop("frequency", None)
+        else:
+            # Said once: the figure moves every second, the alarm does not.
+            self.alarms.setdefault(
+                "frequency",
+                f"oscillator moved by {shift_ppb * 1e3:.1f}e-12 against its own history: a jump, or the "
+                "reference is being dragged away",
+            )
+        error_s = self._seconds.error_s
+        if error_s is None:
+            self.alarms.pop("wrong-time", None)
+        else:
+            self.alarms["wrong-time"] = f"receiver's time is wrong by {error_s} s: not followed"
+
+    # ------------------------------------------------------------------ loss
+
+    def _loss_reason(self, mono_ns: int) -> str | None:
+        lost, error_s = self._health.loss(mono_ns), self._seconds.error_s
+        silent_s = (mono_ns - self.last_edge_ns) / NS_PER_S
+        uncertain = silent_s >= 2.0 and self.bound_ns(mono_ns) > self.config.lock_limit_ns
+        table = (
+            (self.forced_holdover, "asked for by an operator"),
+            (lost is not None, f"reference lost: {lost}"),
+            (error_s is not None, f"receiver's time is wrong by {error_s} s"),
+            (silent_s >= self.config.coast_s, f"no pulse for {silent_s:.0f} s"),
+            (uncertain, f"no pulse for {silent_s:.0f} s and the bound is above the lock limit"),
+        )
+        return next((reason for holds, reason in table if holds), None)
+
+    def lose(self, reason: str, mono_ns: int, before_ns: int) -> None:
+        """The reference is lost or distrusted; what was learnt shortly before ``before_ns`` goes too."""
+        tracker = self.tracker
+        if tracker is None or self.machine.state not in WITH_REFERENCE:
+            return
+        if self.machine.state is ClockState.ACQUIRING:
+            self.machine.on(ClockEvent.REFERENCE_LOST, mono_ns, reason)
+            self.drop()
+            return
+        if self.holdover_since_mono_ns is None:
+            last_good_ns = tracker.last_accepted_mono_ns
+            self.holdover_since_mono_ns = mono_ns if last_good_ns is None else min(last_good_ns, mono_ns)
+        if self.config.topology == "D":
+            # Nothing holds the card's clock now but a bare crystal.
+            tracker.open(self.oscillator.runaway_ppb)
+        else:
+            tracker.roll_back(before_ns, mono_ns)
+        tracker.coast(mono_ns)
+        tracker.rejections.clear()
+        self._return.reset()
+        self._counters["holdovers"] += 1
+        self.machine.on(ClockEvent.REFERENCE_LOST, mono_ns, reason)
+        self._judge(tracker, mono_ns)
+
+    # ------------------------------------------------------------------ the way back
+
+    def _look_at_return(self, tracker: Tracker, mono_ns: int, sample_ns: float) -> list[Action]:
+        clean = self._health.clean_for_ns(mono_ns) >= QUIET_NS
+        if self.forced_holdover or self._seconds.error_s is not None or not clean:
+            self._return.reset()
+            return []
+        if self.config.topology == "D":
+            self.tracker = self._new_tracker(mono_ns, sample_ns)
+            self.machine.on(ClockEvent.REFERENCE_BACK, mono_ns, "reference back, the card follows it")
+            return []
+        sigma_ns = tracker.estimator.phase_sigma_ns * tracker.statistics.scale
+        found = self._return.offer(
+            mono_ns / NS_PER_S,
+            sample_ns - tracker.phase_ns(mono_ns),
+            WIDE_K * sigma_ns + self._return_bias_ns,
+            tracker.estimator.oscillator_sigma_ppb,
+        )
+        if found is None:
+            return []
+        if found.problem is None:
+            self._rejoin(tracker, mono_ns, found.offset_ns, found)
+            self.machine.on(ClockEvent.REFERENCE_BACK, mono_ns, "reference back, removing the error")
+        elif self.accept_return or self._released(mono_ns):
+            self._rejoin(tracker, mono_ns, found.latest_ns, found)
+            tracker.open(max(self.oscillator.jump_ppb, 3.0 * abs(found.slope_ppb)))
+            self._fine_steps = 0
+            reason = "a healthy reference outside the bound is accepted"
+            self.machine.on(ClockEvent.START_AGAIN, mono_ns, reason)
+        else:
+            self.alarms.setdefault("return", f"reference is back but not believed: {found.problem}")
+            return []
+        return self.steer(mono_ns)
+
+    def _released(self, mono_ns: int) -> bool:
+        """With the budget spent there is nothing left to protect: a healthy reference wins in the end."""
+        since_s = self._return.disagrees_since_s
+        expired = self.machine.state is ClockState.HOLDOVER_EXPIRED
+        return expired and since_s is not None and mono_ns / NS_PER_S - since_s >= self.config.release_s
+
+    def _rejoin(self, tracker: Tracker, mono_ns: int, offset_ns: float, found: Return) -> None:
+        """The measured phase goes into x and nowhere else."""
+        tracker.realign(mono_ns)
+        tracker.estimator.replace_phase(tracker.phase_ns(mono_ns) + offset_ns, found.samples)
+        tracker.accepted_run = 0
+        tracker.rejections.clear()
+        self._return.reset()
+        self.accept_return = False
+        self.alarms.pop("return", None)
