@@ -155,6 +155,8 @@ class OscillatorPhysics:
         self._disturbance_ppb = 0.0
         self._disturbances: dict[str, float] = {}
         self._steered_ns = 0.0
+        self._commanded_ns = 0.0
+        """The part of it that was steering, and no disturbance."""
         self._steered_at_ns = start_tai_ns
         self._slope_per_ns = 0.0
         self._seconds: deque[tuple[int, float, float]] = deque(maxlen=HISTORY)
@@ -177,8 +179,7 @@ class OscillatorPhysics:
     def free_phase_ns(self, t_ns: int) -> float:
         """What ``phase_ns`` would be now if nobody had ever steered; not for the past."""
         phase_ns = self.phase_ns(t_ns)
-        since = t_ns - self._steered_at_ns
-        return phase_ns - self._steered_ns - (self._steering_ppb + self._disturbance_ppb) * 1e-9 * since
+        return phase_ns - self._commanded_ns - self._steering_ppb * 1e-9 * (t_ns - self._steered_at_ns)
 
     def set_steering_ppb(self, t_ns: int, ppb: float) -> None:
         """Steer from ``t_ns`` (but not before the previous change) on; the phase stays continuous."""
@@ -213,7 +214,9 @@ class OscillatorPhysics:
         t_ns = max(t_ns, self._steered_at_ns)
         rate = self._steering_ppb + self._disturbance_ppb
         self._pieces.append((self._steered_at_ns, self._steered_ns, rate * 1e-9))
-        self._steered_ns += rate * 1e-9 * (t_ns - self._steered_at_ns)
+        since = t_ns - self._steered_at_ns
+        self._steered_ns += rate * 1e-9 * since
+        self._commanded_ns += self._steering_ppb * 1e-9 * since
         self._steered_at_ns = t_ns
 
     def _enter_second(self, t_ns: int) -> int:

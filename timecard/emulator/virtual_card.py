@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -154,9 +154,7 @@ def control_handler(card: VirtualCard) -> Callable[[dict[str, Any]], dict[str, A
 
     def truth(request: dict[str, Any]) -> dict[str, Any]:
         now = card.truth()
-        names = ("true_tai_ns", "card_tai_ns", "card_error_ns", "host_offset_ns", "host_realtime_ns")
-        more = ("mono_raw_ns", "series_ended")
-        return {name: getattr(now, name) for name in (*names, *more)}
+        return {**asdict(now), "host_realtime_ns": now.host_realtime_ns}
 
     def status(request: dict[str, Any]) -> dict[str, Any]:
         return {

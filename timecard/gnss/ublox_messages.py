@@ -79,14 +79,14 @@ class Watch:
     def __init__(self, period_ns: int, *slices: slice) -> None:
         """``slices`` are parts of the payload."""
         self._period_ns = period_ns
-        self._slices = tuple(slice(part.start + 6, part.stop + 6) for part in slices)
+        self._slices = slices
         self._last: list[bytes] | None = None
         self._last_ns = 0
 
     def is_due(self, frame: UbxFrame, now_ns: int) -> bool:
         """Whether to decode this one; if so it is remembered."""
-        raw = frame.raw
-        seen = [raw[part] for part in self._slices]
+        payload = frame.payload
+        seen = [payload[part] for part in self._slices]
         if seen == self._last and now_ns - self._last_ns < self._period_ns:
             return False
         self._last = seen

@@ -40,6 +40,11 @@ _SATELLITE_SOURCES: Final = {1: "GPS-GLONASS", 2: "GPS", 3: "SBAS", 4: "BeiDou",
 count."""
 
 
+_UNNAMED_SOURCE: Final = 255
+_CHANGE_SOURCES: Final = {2: "GPS", 3: "SBAS", 4: "BeiDou", 5: "Galileo", 6: "GLONASS"}
+"""UBX-NAV-TIMELS srcOfLsChange."""
+
+
 class ReceiverTime:
     """Turns labels and epochs into TAI; remembers leap data and refuses implausible dates."""
 
@@ -89,7 +94,7 @@ class ReceiverTime:
 
     def leap_info(self, message: Any, read_mono_ns: int) -> LeapInfo:
         """NAV-TIMELS. Only what came from a satellite counts as known."""
-        source = _SATELLITE_SOURCES.get(message.srcOfCurrLs) if message.validCurrLs else None
+        source = _leap_source(message) if message.validCurrLs else None
         self._leap_s = message.currLs if source else None
         announced = bool(message.validTimeToLsEvent) and message.lsChange in (-1, 1)
         to_event_s: int | None = message.timeToLsEvent if announced else None
@@ -125,6 +130,17 @@ class ReceiverTime:
             "GPS week rollover or wrong time, not used"
         )
         return None
+
+
+def _leap_source(message: Any) -> str | None:
+    """The satellite system that told the leap seconds.
+
+    A recorded M8T names no source (255) as soon as GLONASS tells it the next change: leap data
+    have come from the sky then, and the firmware's own figure would have been named (0).
+    """
+    if message.srcOfCurrLs == _UNNAMED_SOURCE and message.validTimeToLsEvent:
+        return _CHANGE_SOURCES.get(message.srcOfLsChange)
+    return _SATELLITE_SOURCES.get(message.srcOfCurrLs)
 
 
 def _day(tai_s: int) -> str:
