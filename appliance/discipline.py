@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from appliance.coarse_time import CardTime, CoarseTime
+from appliance.card_watch import CardChange, CardWatch
 from appliance.discipline_config import DisciplineConfig, Topology
 from appliance.discipline_record import make_record, read_record
 from appliance.events import (
@@ -31,13 +31,15 @@ from appliance.events import (
     Tick,
 )
 from appliance.holdover import BoundForecast
+from appliance.judgement import WITHOUT_REFERENCE
 from appliance.named_seconds import NamedSeconds
 from appliance.oscillator_watch import OscillatorWatch
-from appliance.pilot import WITHOUT_REFERENCE, Pilot
+from appliance.pilot import Pilot
 from appliance.publication import make_snapshot
 from appliance.pulse_samples import PulseSample, PulseSamples
 from appliance.reference import ReferenceHealth
 from appliance.snapshot import ClockSnapshot, ClockState
+from appliance.start_up import StartUp
 from timecard.gnss.sawtooth import SawtoothPairing
 from timecard.timescale import NS_PER_S
 from timecard.values import (
@@ -55,14 +57,10 @@ from timecard.values import (
 
 __all__ = ["Discipline", "DisciplineConfig", "Topology"]
 
-COARSE_STEP_NS: Final = 1_000
 STEP_SETTLE_NS: Final = 1_050_000_000
 """Edges read earlier than this after a step may have been latched before it, or while it is spread."""
 STEP_TIMEOUT_NS: Final = 5 * NS_PER_S
 SYNC_ABOVE_NS: Final = 1_000.0
-UNREAD_TICKS: Final = 5
-OWN_EDGE_SILENT_NS: Final = 5 * NS_PER_S
-SERVO_REACH_NS: Final = NS_PER_S // 4
 
 
 class Discipline:
@@ -71,13 +69,12 @@ class Discipline:
     def __init__(
         self, config: DisciplineConfig, mono_ns: int, resume: Mapping[str, Any] | None = None
     ) -> None:
-        """``resume``: an earlier ``runtime_record`` of this boot and card; one that does not fit is dropped."""
+        """``resume``: a ``runtime_record`` of this boot and card; one that does not fit is dropped."""
         self.config = config
         self.counters: Counter[str] = Counter()
         self.alarms: dict[str, str] = {}
         self.epoch = 0
-        self.waiting_for = "the first reading of the card's clock"
-        self.card_time = CardTime()
+        self.card = CardWatch()
         self.module = OscillatorWatch()
         self.health = ReferenceHealth(
             min_satellites=config.min_satellites, max_time_accuracy_ns=config.max_time_accuracy_ns
@@ -87,15 +84,11 @@ class Discipline:
         self.forecast = BoundForecast(self.pilot.oscillator, config.p)
         self._samples = PulseSamples(config.timestamper_resolution_ns, with_meter=config.topology == "B")
         self._pairing = SawtoothPairing()
-        self._coarse = CoarseTime()
+        self._start = StartUp(config, self.card.time, self.health, self.module)
         self._resume = dict(resume) if resume is not None else None
-        self._card_lost = False
-        self._time_verified = False
         self._pulse_synced = False
-        self._unread_ticks = 0
         self._step_pending_ns: int | None = None
         self._ignore_before_ns = mono_ns
-        self._last_own_edge_ns: int | None = None
         self._handlers: dict[type[Any], Callable[[Any], list[Action]]] = {
             GnssEdge: self._on_gnss_edge,
             OwnEdge: self._on_own_edge,
@@ -115,6 +108,11 @@ class Discipline:
             Command: self._on_command,
             Tick: self._on_tick,
         }
+
+    @property
+    def waiting_for(self) -> str:
+        """What a clock in free-run waits for, in plain words."""
+        return self._start.waiting_for
 
     # ------------------------------------------------------------------ the three calls
 
@@ -149,20 +147,20 @@ class Discipline:
     # ------------------------------------------------------------------ edges and readings
 
     def _on_own_edge(self, event: OwnEdge) -> list[Action]:
-        self._last_own_edge_ns = event.stamp.read_mono_ns
+        self.card.own_edge(event.stamp.read_mono_ns)
         return []
 
     def _on_gnss_edge(self, event: GnssEdge) -> list[Action]:
         stamp, pilot = event.stamp, self.pilot
         self.counters["edges"] += 1
-        if self._card_lost or self._resume is not None:
+        if self.card.lost or self._resume is not None:
             return []
         if self._step_pending_ns is not None or stamp.read_mono_ns < self._ignore_before_ns:
             self.counters["edges_before_step"] += 1
             return []
-        mono_ns = self.card_time.edge_mono_ns(stamp)
+        mono_ns = self.card.time.edge_mono_ns(stamp)
         pilot.last_edge_ns = max(pilot.last_edge_ns, mono_ns)
-        paired = self._pairing.pair(stamp, pilot.tracker is not None or self._time_verified)
+        paired = self._pairing.pair(stamp, pilot.tracker is not None or self._start.time_verified)
         if paired.edge_tai_ns is None:
             self.counters["edges_unnamed"] += 1
             return []
@@ -217,51 +215,20 @@ class Discipline:
             and self.pilot.machine.state in (ClockState.FREE_RUN, ClockState.ACQUIRING)
         )
 
-    # ------------------------------------------------------------------ start
-
     def _first_edge(self, stamp: EdgeStamp, second_tai_ns: int, mono_ns: int) -> list[Action]:
         """Coarse time, checked twice; then a whole-ns step if needed; then the filter begins."""
-        if not self._may_start(mono_ns):
-            self._coarse.reset()
+        if not self._start.ready(mono_ns, forced_holdover=self.pilot.forced_holdover):
+            self._start.reset()
             return []
-        if self._time_verified:
-            self._begin(mono_ns, stamp.card_tai_ns - second_tai_ns)
+        start = self._start.edge(stamp, second_tai_ns)
+        if start is None:
             return []
-        offset_ns = self._coarse.offer(second_tai_ns, stamp.card_tai_ns, self.health.fix)
-        if offset_ns is None:
-            self.waiting_for = "two pulses that name the same time"
-            return []
-        follows = self.config.topology == "D"
-        if abs(offset_ns) <= (SERVO_REACH_NS if follows else COARSE_STEP_NS):
-            self._begin(mono_ns, offset_ns)
-            return []
-        if follows:
-            self.waiting_for = "the card's own servo to set the clock"
-            return []
-        self._time_verified = True
-        self._step_pending_ns = stamp.read_mono_ns
-        return [StepClock(delta_ns=-round(offset_ns - self.config.delay_ns))]
-
-    def _may_start(self, mono_ns: int) -> bool:
-        found = self.health.evidence(mono_ns)
-        reference = f"the reference ({', '.join(found)})" if found else "a valid fix"
-        module_ready = self.config.topology != "B" or self.module.locked is True
-        table = (
-            (self.card_time.known, "the first reading of the card's clock"),
-            (not self.pilot.forced_holdover, "an operator to leave holdover"),
-            (module_ready, self.module.waiting_for),
-            (self.health.usable(mono_ns), reference),
-        )
-        missing = [reason for passed, reason in table if not passed]
-        if missing:
-            self.waiting_for = missing[0]
-        return not missing
-
-    def _begin(self, mono_ns: int, offset_ns: int) -> None:
-        self._time_verified = False
-        self._coarse.reset()
+        if start.step_ns is not None:
+            self._step_pending_ns = stamp.read_mono_ns
+            return [StepClock(delta_ns=start.step_ns)]
         self._seconds.forgive()
-        self.pilot.begin(mono_ns, offset_ns - self.config.delay_ns)
+        self.pilot.begin(mono_ns, start.error_ns)
+        return []
 
     # ------------------------------------------------------------------ what was done, broke, or was asked
 
@@ -276,7 +243,7 @@ class Discipline:
         self._step_pending_ns = None
         self._ignore_before_ns = event.mono_ns + STEP_SETTLE_NS
         self.pilot.last_edge_ns = max(self.pilot.last_edge_ns, event.mono_ns)
-        self.card_time.stepped(event.delta_ns)
+        self.card.time.stepped(event.delta_ns)
         if self.pilot.tracker is not None:
             self.pilot.tracker.stepped(event.delta_ns)
         self._samples.forget()
@@ -289,17 +256,18 @@ class Discipline:
         self.health.source_lost(event.source, event.mono_ns)
         self.alarms[event.source] = f"{event.source}: {event.reason}"
         if event.source == "card":
-            self._card_gone(event.mono_ns, event.reason)
+            self.card.declare_lost()
+            self._give_up(event.mono_ns, f"card lost: {event.reason}")
         elif event.source == "actuator":
             self._step_pending_ns = None
-            self._time_verified = False
+            self._start.reset()
         return []
 
     def _on_restored(self, event: SourceRestored) -> list[Action]:
         self.health.source_restored(event.source, event.mono_ns)
         self.alarms.pop(event.source, None)
         if event.source == "card":
-            self._card_lost = False
+            self.card.declare_back()
         return []
 
     def _on_command(self, event: Command) -> list[Action]:
@@ -317,15 +285,14 @@ class Discipline:
     def _on_tick(self, tick: Tick) -> list[Action]:
         mono_ns = tick.mono_ns
         self._read_clock(tick)
-        if self._card_lost:
+        if self.card.lost:
             return []
         if self._resume is not None and tick.card_tai_ns is not None:
             self._take_up(mono_ns)
         if self._step_pending_ns is not None and mono_ns - self._step_pending_ns > STEP_TIMEOUT_NS:
             self._step_pending_ns = None
-            self._time_verified = False
-        last_ns = self._last_own_edge_ns
-        if last_ns is not None and mono_ns - last_ns > OWN_EDGE_SILENT_NS:
+            self._start.reset()
+        if self.card.own_pulse_stopped(mono_ns):
             self.alarms["own-pulse"] = "the card clock's own pulse has stopped"
         else:
             self.alarms.pop("own-pulse", None)
@@ -333,42 +300,32 @@ class Discipline:
             self.alarms.pop("clock-set", None)
             self.alarms.pop("record", None)
         if self.pilot.tracker is None:
-            self._may_start(mono_ns)
+            self._start.ready(mono_ns, forced_holdover=self.pilot.forced_holdover)
             return []
         actions = self._take(self._samples.overdue(mono_ns), mono_ns)
         return actions if self._step_pending_ns is not None else actions + self.pilot.tick(mono_ns)
 
     def _read_clock(self, tick: Tick) -> None:
-        if tick.card_tai_ns is None:
-            self._unread_ticks += 1
-            if self._unread_ticks == UNREAD_TICKS and not self._card_lost:
-                self.alarms["card"] = "card: its clock cannot be read"
-                self._card_gone(tick.mono_ns, "its clock cannot be read")
-            return
-        if self._unread_ticks >= UNREAD_TICKS:
-            self._card_lost = False
-            self.alarms.pop("card", None)
-        self._unread_ticks = 0
-        jump_ns = self.card_time.note(tick.mono_ns, tick.card_tai_ns)
         stepping = self._step_pending_ns is not None or tick.mono_ns < self._ignore_before_ns
-        if jump_ns is not None and not stepping and self.pilot.tracker is not None:
+        change = self.card.tick(tick, stepping=stepping)
+        if change is CardChange.LOST:
+            self.alarms["card"] = "card: its clock cannot be read"
+            self._give_up(tick.mono_ns, self.alarms["card"])
+        elif change is CardChange.BACK:
+            self.alarms.pop("card", None)
+        elif change is CardChange.SET_BY_OTHERS and self.pilot.tracker is not None:
             self.epoch += 1
             self.counters["clock_set_by_others"] += 1
-            self.alarms["clock-set"] = f"somebody else set the card's clock by {jump_ns / 1e6:.3f} ms"
-            self._give_up(tick.mono_ns, self.alarms["clock-set"])
-
-    def _card_gone(self, mono_ns: int, reason: str) -> None:
-        self._card_lost = True
-        self._give_up(mono_ns, f"card lost: {reason}")
+            reason = f"somebody else set the card's clock by {self.card.jump_ns / 1e6:.3f} ms"
+            self.alarms["clock-set"] = reason
+            self._give_up(tick.mono_ns, reason)
 
     def _give_up(self, mono_ns: int, reason: str) -> None:
         """Nothing is known about the clock any more."""
         self.pilot.give_up(mono_ns, reason)
-        self.card_time.forget()
         self._resume = None
-        self._time_verified = False
         self._step_pending_ns = None
-        self._coarse.reset()
+        self._start.reset()
         self._pairing.reset()
         self._samples.forget()
         self._seconds.forgive()

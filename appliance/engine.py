@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from appliance.board import StatusBoard
 from appliance.discipline import Discipline
@@ -26,10 +26,14 @@ from appliance.events import (
 )
 from appliance.sources import OscillatorSource
 from timecard.errors import TimeCardError
-from timecard.protocols import Clock
+from timecard.protocols import Clock, CrossTimestamping
 from timecard.timebase import Timebase
 
 log = logging.getLogger(__name__)
+
+
+class CardClock(Clock, CrossTimestamping, Protocol):
+    """What the engine needs of the card's clock."""
 
 
 class Engine:
@@ -38,7 +42,7 @@ class Engine:
     def __init__(
         self,
         discipline: Discipline,
-        clock: Clock,
+        clock: CardClock,
         timebase: Timebase,
         *,
         oscillator: OscillatorSource | None,
@@ -66,10 +70,12 @@ class Engine:
     def tick(self) -> None:
         """Once a second: read the clock, so that silence and a dead card are seen."""
         now_ns = self._timebase.mono_ns()
+        card_tai_ns: int | None = None
         try:
-            card_tai_ns: int | None = self._clock.now_tai_ns()
+            # Both clocks at one instant: a reading of one after the other would call a busy host a step.
+            sample = self._clock.cross_timestamp()
+            now_ns, card_tai_ns = sample.mono_raw_ns, sample.card_tai_ns
         except TimeCardError as error:
-            card_tai_ns = None
             if not self._card_lost:
                 self._card_lost = True
                 self.take(SourceFault(source="card", reason=str(error), mono_ns=now_ns))

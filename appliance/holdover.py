@@ -121,7 +121,7 @@ class BoundForecast:
         return tuple(found)
 
     def _crossings_s(self, log_sigma: Array, log_now: float, allowed_ns: Array) -> list[float]:
-        """First times at which sigma passes each value; between grid points it is close to a power of time."""
+        """First times at which sigma passes each value; between grid points it is nearly a power of time."""
         log_allowed = np.log(np.maximum(allowed_ns, 1e-30))
         log_times = np.interp(log_allowed, log_sigma, self._log_horizons)
         times = np.exp(log_times)

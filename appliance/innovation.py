@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-import numpy as np
-
 WINDOW: Final = 15
 REJECTED_OF_WINDOW: Final = 10
 SUSPECT_REJECTED: Final = 4
 RAMP_FROM_S: Final = 30.0
 """A ramp is one that began at zero at most this long before its first rejected sample."""
 SHORT_N: Final = 32
+HOLDS_NIS: Final = 5.0
 LONG_N: Final = 1000
 SCALE_FROM_NIS: Final = 1.0 + 2.6 * math.sqrt(2.0 / LONG_N)
 """Below this a mean of ``LONG_N`` white innovations says nothing against the model (99 %)."""
@@ -112,12 +111,11 @@ class RejectionWatch:
         self.suspect_ns = 0.0
 
     def _line(self) -> tuple[float, float]:
-        t = np.array([r.at_s for r in self._rejected])
-        r = np.array([r.residual_ns for r in self._rejected])
-        if len(t) < 2:
-            return 0.0, float(r.mean()) if len(r) else 0.0
-        slope, start = np.polyfit(t - t[0], r, 1)
-        return float(slope), float(start)
+        """Rate, and value at the first rejected sample."""
+        if not self._rejected:
+            return 0.0, 0.0
+        first_s = self._rejected[0].at_s
+        return line_through([(r.at_s - first_s, r.residual_ns) for r in self._rejected])
 
     def _decide(self) -> Verdict:
         slope_ppb, start_ns = self._line()
@@ -143,8 +141,8 @@ class InnovationStatistics:
 
     @property
     def holds(self) -> bool:
-        """The last half minute fits the model."""
-        return self._short <= 3.0
+        """The last half minute fits the model, short of what a stuck rounding error of a stamp can do."""
+        return self._short <= HOLDS_NIS
 
     @property
     def mean(self) -> float:
@@ -193,3 +191,16 @@ class FrequencyWatch:
         before = values[: -self.SKIP]
         shift_ppb = sum(recent) / len(recent) - sum(before) / len(before)
         return shift_ppb if abs(shift_ppb) > self._limit_ppb else None
+
+
+def line_through(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """Least-squares slope, and value at abscissa 0."""
+    n = len(points)
+    if n == 0:
+        return 0.0, 0.0
+    mean_t, mean_v = math.fsum(t for t, _ in points) / n, math.fsum(v for _, v in points) / n
+    spread = math.fsum((t - mean_t) ** 2 for t, _ in points)
+    if spread == 0.0:
+        return 0.0, mean_v
+    slope = math.fsum((t - mean_t) * (v - mean_v) for t, v in points) / spread
+    return slope, mean_v - slope * mean_t

@@ -13,8 +13,8 @@ from appliance.clock_state import ClockEvent, ClockStateMachine
 from appliance.discipline_config import DisciplineConfig
 from appliance.estimator import Estimator
 from appliance.events import Action, StepClock
-from appliance.holdover import WIDE_K, k_of, total_bias_ns
 from appliance.innovation import Verdict
+from appliance.judgement import WITH_REFERENCE, WITHOUT_REFERENCE, Judge
 from appliance.models import GNSS, OSCILLATORS
 from appliance.named_seconds import NamedSeconds
 from appliance.oscillator_watch import OscillatorWatch
@@ -28,22 +28,11 @@ from timecard.timescale import NS_PER_S
 
 START_SIGMA_NS: Final = 100.0
 STEER_AFTER: Final = 5
-LOCK_AFTER: Final = 30
-RELOCK_AFTER: Final = 10
-SETTLED_NS: Final = 5.0
-SETTLED_FREQUENCY_PPB: Final = 0.5
-FINE_STEP_NS: Final = 20.0
-FINE_STEP_SIGMA_NS: Final = 5.0
-FINE_STEP_AFTER: Final = 20
-MAX_FINE_STEPS: Final = 3
 COAST_AFTER_S: Final = 1.9
 QUIET_NS: Final = 3 * NS_PER_S
 """Nothing may speak against a returned reference for this long before it is looked at."""
 UNLOCKED_WALK_PPB: Final = 0.3
 """Per report, of the quartz inside an oscillator module that has lost its lock."""
-
-WITH_REFERENCE: Final = frozenset({ClockState.ACQUIRING, ClockState.LOCKED, ClockState.RECOVERING})
-WITHOUT_REFERENCE: Final = frozenset({ClockState.HOLDOVER, ClockState.HOLDOVER_EXPIRED})
 
 
 class Pilot:
@@ -68,27 +57,16 @@ class Pilot:
         self.accept_return = False
         self.last_edge_ns = mono_ns
         self.alarms: dict[str, str] = {}
-        self.bias_ns = total_bias_ns(
-            self.gnss,
-            delay_uncertainty_ns=config.delay_uncertainty_ns,
-            calibrated=config.calibrated,
-            resolution_ns=config.timestamper_resolution_ns,
-        )
+        self.judge = Judge(config, self.oscillator, self.gnss)
         self._health, self._seconds, self._module, self._counters = health, seconds, module, counters
-        self._k = k_of(config.p)
-        self._fine_steps = 0
-        self._return = ReturnCheck(self.gnss.sigma_ns + self.gnss.sawtooth_pp_ns / 2.0)
-        # GNSS now against GNSS before: constant calibration errors are the same in both.
-        self._return_bias_ns = (
-            2.0 * self.gnss.slow_bias_ns + 3.0 * self.gnss.sigma_ns + config.timestamper_resolution_ns
-        )
+        self._return = ReturnCheck(self.gnss, resolution_ns=config.timestamper_resolution_ns)
 
     # ------------------------------------------------------------------ start and end of a filter's life
 
     def begin(self, mono_ns: int, error_ns: float) -> None:
         """The second is certain and the clock within reach: start the filter."""
         self.tracker = self._new_tracker(mono_ns, error_ns)
-        self._fine_steps = 0
+        self.judge.restart()
         self.last_edge_ns = mono_ns
         self.machine.on(ClockEvent.TIME_KNOWN, mono_ns, "time known, learning the oscillator's frequency")
 
@@ -199,61 +177,21 @@ class Pilot:
         return self.steersman.steer(tracker, mono_ns, fast=acquiring)
 
     def _step(self, tracker: Tracker, mono_ns: int) -> list[Action]:
-        """Steps: before the first lock, or by policy when nothing good is served any more."""
-        if self.config.topology == "D" or tracker.accepted_run < FINE_STEP_AFTER:
-            return []
-        phase_ns, filter_ = tracker.phase_ns(mono_ns), tracker.estimator
-        first_lock = self.machine.state is ClockState.ACQUIRING and self._fine_steps < MAX_FINE_STEPS
-        by_policy = (
-            self.machine.state is ClockState.RECOVERING
-            and self.bound_ns(mono_ns) > self.config.budget_ns
-            and self._module.locked is not False
-        )
-        limit_ns = FINE_STEP_NS if first_lock else self.config.step_limit_ns
-        known = (
-            filter_.phase_sigma_ns <= FINE_STEP_SIGMA_NS + self.gnss.sigma_ns
-            and filter_.oscillator_sigma_ppb <= FINE_STEP_SIGMA_NS
-        )
-        if not known or not (first_lock or by_policy) or abs(phase_ns) <= limit_ns:
-            return []
-        self._fine_steps += 1
-        return [StepClock(delta_ns=-round(phase_ns))]
+        unlocked = self._module.locked is False
+        delta_ns = self.judge.step_ns(self.machine.state, tracker, mono_ns, oscillator_unlocked=unlocked)
+        return [] if delta_ns is None else [StepClock(delta_ns=delta_ns)]
 
-    # ------------------------------------------------------------------ judgement
-
-    def bound_ns(self, mono_ns: int) -> float:
-        """The bound at the filter's own time: enough for decisions."""
-        tracker = self.tracker
-        if tracker is None:
-            return float("inf")
-        sigma_ns = tracker.estimator.phase_sigma_ns * tracker.statistics.scale
-        pending_ns = abs(tracker.phase_ns(mono_ns)) + tracker.rejections.suspect_ns
-        return self.bias_ns + pending_ns + self._k * sigma_ns
+    # ------------------------------------------------------------------ every second
 
     def _judge(self, tracker: Tracker, mono_ns: int) -> None:
         """Move the state by what the filter says."""
-        state, bound_ns, limit_ns = self.machine.state, self.bound_ns(mono_ns), self.config.lock_limit_ns
-        if state is ClockState.HOLDOVER and bound_ns > self.config.budget_ns:
-            self.machine.on(ClockEvent.BUDGET_SPENT, mono_ns, f"bound above {self.config.budget_ns:g} ns")
-        elif state is ClockState.LOCKED and bound_ns > limit_ns:
-            self.machine.on(ClockEvent.UNSETTLED, mono_ns, f"bound above the lock limit of {limit_ns:g} ns")
-        elif state is ClockState.LOCKED and not tracker.statistics.holds:
-            self.machine.on(ClockEvent.UNSETTLED, mono_ns, "samples scatter more than the model allows")
-        elif state in WITH_REFERENCE and self._settled(tracker, mono_ns, bound_ns):
-            self.machine.on(ClockEvent.SETTLED, mono_ns, "following the reference")
+        found = self.judge.verdict(self.machine.state, tracker, mono_ns)
+        if found is None:
+            return
+        event, reason = found
+        self.machine.on(event, mono_ns, reason)
+        if event is ClockEvent.SETTLED:
             self.holdover_since_mono_ns = None
-
-    def _settled(self, tracker: Tracker, mono_ns: int, bound_ns: float) -> bool:
-        need = LOCK_AFTER if self.machine.state is ClockState.ACQUIRING else RELOCK_AFTER
-        sigma_ns = tracker.estimator.phase_sigma_ns
-        frequency_limit_ppb = max(SETTLED_FREQUENCY_PPB, 10.0 * self.oscillator.settled_ppb)
-        return (
-            tracker.accepted_run >= need
-            and tracker.statistics.holds
-            and bound_ns <= self.config.lock_limit_ns
-            and abs(tracker.phase_ns(mono_ns)) <= max(SETTLED_NS, 3.0 * sigma_ns)
-            and tracker.estimator.oscillator_sigma_ppb <= frequency_limit_ppb
-        )
 
     def tick(self, mono_ns: int) -> list[Action]:
         """Once a second: silence is seen here, and holdover goes on."""
@@ -263,7 +201,7 @@ class Pilot:
         tracker.note_temperature(self._module.temperature_degc)
         self._watch(tracker)
         if state in WITH_REFERENCE:
-            reason = self._loss_reason(mono_ns)
+            reason = self._loss_reason(tracker, mono_ns)
             if reason is not None:
                 last_ns = tracker.last_accepted_mono_ns
                 self.lose(reason, mono_ns, mono_ns if last_ns is None else min(last_ns, mono_ns))
@@ -294,10 +232,10 @@ class Pilot:
 
     # ------------------------------------------------------------------ loss
 
-    def _loss_reason(self, mono_ns: int) -> str | None:
+    def _loss_reason(self, tracker: Tracker, mono_ns: int) -> str | None:
         lost, error_s = self._health.loss(mono_ns), self._seconds.error_s
         silent_s = (mono_ns - self.last_edge_ns) / NS_PER_S
-        uncertain = silent_s >= 2.0 and self.bound_ns(mono_ns) > self.config.lock_limit_ns
+        uncertain = silent_s >= 2.0 and self.judge.bound_ns(tracker, mono_ns) > self.config.lock_limit_ns
         table = (
             (self.forced_holdover, "asked for by an operator"),
             (lost is not None, f"reference lost: {lost}"),
@@ -342,13 +280,7 @@ class Pilot:
             self.tracker = self._new_tracker(mono_ns, sample_ns)
             self.machine.on(ClockEvent.REFERENCE_BACK, mono_ns, "reference back, the card follows it")
             return []
-        sigma_ns = tracker.estimator.phase_sigma_ns * tracker.statistics.scale
-        found = self._return.offer(
-            mono_ns / NS_PER_S,
-            sample_ns - tracker.phase_ns(mono_ns),
-            WIDE_K * sigma_ns + self._return_bias_ns,
-            tracker.estimator.oscillator_sigma_ppb,
-        )
+        found = self._return.offer(tracker, mono_ns, sample_ns)
         if found is None:
             return []
         if found.problem is None:
@@ -357,7 +289,7 @@ class Pilot:
         elif self.accept_return or self._released(mono_ns):
             self._rejoin(tracker, mono_ns, found.latest_ns, found)
             tracker.open(max(self.oscillator.jump_ppb, 3.0 * abs(found.slope_ppb)))
-            self._fine_steps = 0
+            self.judge.restart()
             reason = "a healthy reference outside the bound is accepted"
             self.machine.on(ClockEvent.START_AGAIN, mono_ns, reason)
         else:
@@ -367,9 +299,8 @@ class Pilot:
 
     def _released(self, mono_ns: int) -> bool:
         """With the budget spent there is nothing left to protect: a healthy reference wins in the end."""
-        since_s = self._return.disagrees_since_s
         expired = self.machine.state is ClockState.HOLDOVER_EXPIRED
-        return expired and since_s is not None and mono_ns / NS_PER_S - since_s >= self.config.release_s
+        return expired and self._return.disagrees_for_s(mono_ns) >= self.config.release_s
 
     def _rejoin(self, tracker: Tracker, mono_ns: int, offset_ns: float, found: Return) -> None:
         """The measured phase goes into x and nowhere else."""

@@ -22,7 +22,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
     if tracker is not None:
         common = {
             "phase_ns": tracker.phase_ns(mono_ns),
-            "bias_ns": pilot.bias_ns + tracker.rejections.suspect_ns,
+            "bias_ns": pilot.judge.bias_ns + tracker.rejections.suspect_ns,
             "scale": tracker.statistics.scale,
             "temperature_degc": tracker.temperature_degc,
         }
@@ -56,7 +56,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         alarms=tuple(_alarms(discipline, mono_ns)),
         epoch=discipline.epoch,
         as_of_mono_ns=mono_ns,
-        as_of_tai_ns=discipline.card_time.card_tai_ns(mono_ns),
+        as_of_tai_ns=discipline.card.time.card_tai_ns(mono_ns),
         void_after_mono_ns=mono_ns + VOID_AFTER_S * NS_PER_S,
         offset_ns=None if tracker is None else tracker.phase_ns(mono_ns),
         offset_sigma_ns=None if claim is None else claim.sigma_ns,
@@ -66,7 +66,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         oscillator_sigma_ppb=sigma_ppb,
         bound_ns=None if claim is None else claim.bound_ns,
         bound_wide_ns=None if claim is None else claim.bound_wide_ns,
-        bias_ns=pilot.bias_ns,
+        bias_ns=pilot.judge.bias_ns,
         p=discipline.config.p,
         drift_ppb=0.0 if claim is None else claim.drift_ppb,
         holdover_since_mono_ns=pilot.holdover_since_mono_ns,

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-import numpy as np
+from appliance.holdover import WIDE_K
+from appliance.innovation import line_through
+from appliance.models import GnssModel
+from appliance.tracking import Tracker
+from timecard.timescale import NS_PER_S
 
 NEED: Final = 30
 GAP_S: Final = 3.0
 SLOPE_ALLOWANCE_PPB: Final = 0.5
 """What coloured pulse noise may look like over half a minute."""
 SCATTER: Final = 6.0
-"""Median absolute deviations of the pulse noise that a healthy reference may show."""
+"""Median absolute deviation, in units of the pulse noise, that a healthy reference does not exceed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +40,46 @@ class Return:
 
 
 class ReturnCheck:
-    """Collects residuals against the holdover prediction."""
+    """Collects residuals against the holdover prediction and judges them."""
 
-    def __init__(self, noise_ns: float, need: int = NEED) -> None:
-        self._noise_ns = noise_ns
+    def __init__(self, gnss: GnssModel, *, resolution_ns: float, need: int = NEED) -> None:
+        self._noise_ns = gnss.sigma_ns + gnss.sawtooth_pp_ns / 2.0
+        # GNSS now against GNSS before: constant calibration errors are the same in both.
+        self._bias_ns = 2.0 * gnss.slow_bias_ns + 3.0 * gnss.sigma_ns + resolution_ns
         self._residuals: deque[tuple[float, float]] = deque(maxlen=need)
-        self.disagrees_since_s: float | None = None
+        self._need = need
+        self._disagrees_since_s: float | None = None
 
     def reset(self) -> None:
-        """The reference is away again."""
+        """The reference is away again, or believed."""
         self._residuals.clear()
-        self.disagrees_since_s = None
+        self._disagrees_since_s = None
 
-    def offer(
-        self, at_s: float, residual_ns: float, limit_ns: float, slope_sigma_ppb: float
-    ) -> Return | None:
-        """Take one residual; the judgement once enough were collected, else None."""
+    def disagrees_for_s(self, mono_ns: int) -> float:
+        """How long a steady reference has been outside what can be believed."""
+        since_s = self._disagrees_since_s
+        return 0.0 if since_s is None else mono_ns / NS_PER_S - since_s
+
+    def offer(self, tracker: Tracker, mono_ns: int, sample_ns: float) -> Return | None:
+        """Take one pulse; the judgement once enough were collected, else None."""
+        at_s = mono_ns / NS_PER_S
         if self._residuals and at_s - self._residuals[-1][0] > GAP_S:
             self.reset()
-        self._residuals.append((at_s, residual_ns))
-        if len(self._residuals) < (self._residuals.maxlen or NEED):
+        self._residuals.append((at_s, sample_ns - tracker.phase_ns(mono_ns)))
+        if len(self._residuals) < self._need:
             return None
-        judged = self._judge(limit_ns, slope_sigma_ppb)
-        if judged.problem is None:
-            self.reset()
-        elif self.disagrees_since_s is None:
-            self.disagrees_since_s = at_s
+        sigma_ns = tracker.estimator.phase_sigma_ns * tracker.statistics.scale
+        judged = self._judge(WIDE_K * sigma_ns + self._bias_ns, tracker.estimator.oscillator_sigma_ppb)
+        if judged.problem is not None and self._disagrees_since_s is None:
+            self._disagrees_since_s = at_s
         return judged
 
     def _judge(self, limit_ns: float, slope_sigma_ppb: float) -> Return:
-        times = np.array([t for t, _ in self._residuals])
-        values = np.array([v for _, v in self._residuals])
-        offset_ns = float(median(values.tolist()))
-        slope_ppb, latest_ns = (float(v) for v in np.polyfit(times - times[-1], values, 1))
-        scatter_ns = float(np.median(np.abs(values - latest_ns - slope_ppb * (times - times[-1]))))
+        last_s = self._residuals[-1][0]
+        points = [(at_s - last_s, residual_ns) for at_s, residual_ns in self._residuals]
+        slope_ppb, latest_ns = line_through(points)
+        offset_ns = median(residual_ns for _, residual_ns in points)
+        scatter_ns = median(abs(v - latest_ns - slope_ppb * t) for t, v in points)
         slope_limit_ppb = SLOPE_ALLOWANCE_PPB + 5.0 * slope_sigma_ppb
         problem = None
         if abs(offset_ns) > limit_ns:
@@ -80,4 +90,4 @@ class ReturnCheck:
             )
         elif scatter_ns > SCATTER * self._noise_ns:
             problem = f"its pulses scatter by {scatter_ns:.0f} ns"
-        return Return(offset_ns, latest_ns, slope_ppb, len(values), problem)
+        return Return(offset_ns, latest_ns, slope_ppb, len(points), problem)

@@ -43,8 +43,8 @@ class Servo:
     def slew_ppb(self, phase_ns: float, *, fast: bool = False) -> float:
         """Rate that removes ``phase_ns``: exponential when small, at a constant slew rate when large.
 
-        The slew rate is the default, more if the slew would take longer than planned, and with ``fast`` (nobody
-        is served yet) the largest. It is kept until the phase is small again.
+        The slew rate is the default, more if the slew would take longer than planned, and with ``fast``
+        (nobody is served yet) the largest. It is kept until the phase is small again.
         """
         limits = self._limits
         planned = max(self._slew_ns_per_s, abs(phase_ns) / RECOVERY_S)

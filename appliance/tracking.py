@@ -220,7 +220,8 @@ class Tracker:
         self.statistics.note(innovation.normalised_squared)
         now_s = mono_ns / NS_PER_S
         self.rejections.accepted(now_s)
-        self.frequency_watch.note(now_s, self.oscillator_ppb())
+        # At the reference temperature: what temperature explains is no shift.
+        self.frequency_watch.note(now_s, self.estimator.oscillator_ppb())
         if not self._copies or mono_ns - self._copies[-1][0] >= COPY_EVERY_S * NS_PER_S:
             self._copies.append((mono_ns, self._steered_ns, self.estimator.save()))
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from timecard.pcie.bus import EXT_CAP_SERIAL, extended_capability
-from timecard.pcie.vfio_user import KNOWN_IDS
+from timecard.pcie.bus import device_serial
+from timecard.pcie.registers import FB_CARDS
 
 OTHER_IDS: Final = {
     (0x1AD7, 0xA000): "Orolia/Safran ART card",
@@ -51,9 +51,9 @@ def list_cards(
     cards = []
     for device in sorted((sysfs / "bus/pci/devices").glob("*")):
         pci_id = (_hex(device / "vendor"), _hex(device / "device"))
-        product = KNOWN_IDS.get(pci_id) or OTHER_IDS.get(pci_id)
+        product = FB_CARDS.get(pci_id) or OTHER_IDS.get(pci_id)
         if product is not None:
-            cards.append(_describe(device, product, pci_id in KNOWN_IDS))
+            cards.append(_describe(device, product, pci_id in FB_CARDS))
     return cards + [vfio_user_card(path) for path in sockets if Path(path).is_socket()]
 
 
@@ -100,10 +100,8 @@ def _device_serial(device: Path) -> str | None:
             space = _ConfigBytes(config.read(_CONFIG_BYTES))
     except OSError:
         return None
-    offset = extended_capability(space, EXT_CAP_SERIAL)
-    if offset is None:
-        return None
-    return serial_text(space.read_config32(offset + 8) << 32 | space.read_config32(offset + 4))
+    serial = device_serial(space)
+    return None if serial is None else serial_text(serial)
 
 
 class _ConfigBytes:

@@ -27,6 +27,22 @@ PATIENCE_NS: Final = 2 * NS_PER_S
 MAX_CORRUPT_RUN: Final = 8192
 """A longer run of noise is reported in pieces, so that a line without a single frame is seen as well."""
 
+_LENGTHS: Final = {
+    0x0103: range(16, 17),
+    0x0107: range(84, 93, 8),
+    0x0120: range(16, 17),
+    0x0121: range(20, 21),
+    0x0126: range(24, 25),
+    0x0135: range(8, 8 + 12 * 128, 12),
+    0x0161: range(4, 5),
+    0x0A09: range(56, 69, 4),
+    0x0A38: range(4, 4 + 24 * 9, 24),
+    0x0D01: range(16, 17),
+    0x0D04: range(28, 29),
+}
+"""Payload lengths of messages that come all the time, over all generations. A header whose length was damaged on
+the line is then known at once, instead of holding back what follows until ``PATIENCE_NS`` is over."""
+
 _STARTS: Final = re.compile(rb"[\xb5$\xd3]")
 _NOT_TEXT: Final = re.compile(rb"[^\x20-\x7e]")
 _SENTENCE: Final = re.compile(rb"\$([A-Z][0-9A-Z]{2,15}(?:,[\x20-\x7e]*)?)\*([0-9A-Fa-f]{2})\r?\n")
@@ -152,8 +168,10 @@ class Framer:
             return _REJECTED, "no frame"
         if have < 6:
             return _INCOMPLETE, ""
-        size = buffer[at + 4] + (buffer[at + 5] << 8) + 8
-        if size > MAX_FRAME_BYTES:
+        length = buffer[at + 4] + (buffer[at + 5] << 8)
+        size = length + 8
+        lengths = _LENGTHS.get(buffer[at + 2] << 8 | buffer[at + 3])
+        if size > MAX_FRAME_BYTES or (length and lengths is not None and length not in lengths):
             return _REJECTED, "UBX length"
         if have < size:
             return _INCOMPLETE, ""

@@ -72,11 +72,11 @@ def has_ptm(bus: RegisterBus) -> bool:
     return offset is not None and bool(bus.read_config32(offset + 4) & 1)
 
 
-def device_serial(bus: RegisterBus) -> int | None:
+def device_serial(bus: RegisterBus | ConfigSpace) -> int | None:
     """The PCI device serial number (64 bits), or None where the card has none."""
     if not isinstance(bus, ConfigSpace):
         return None
     offset = extended_capability(bus, EXT_CAP_SERIAL)
     if offset is None:
         return None
-    return bus.read_config32(offset + 8) << 32 | bus.read_config32(offset + 4)
+    return bus.read_config32(offset + 8) << 32 | bus.read_config32(offset + 4) or None

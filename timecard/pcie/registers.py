@@ -13,6 +13,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+FB_CARDS: Final = MappingProxyType(
+    {(0x1D9B, 0x0400): "Facebook/Meta Time Card", (0x18D4, 0x1008): "Celestica Time Card"}
+)
+"""PCI vendor and device ids of the cards with this layout."""
 BAR0_SIZE: Final = 0x0200_0000
 ALL_ONES: Final = 0xFFFF_FFFF
 """What a read returns when nobody answers."""

@@ -7,25 +7,19 @@ bus is closed then; a closed bus stays closed and says so, and its owner opens a
 from __future__ import annotations
 
 import array
-import contextlib
 import errno
 import os
 import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from timecard.errors import DeviceAbsentError, DeviceLostError, ProtocolError, RefusedError, from_oserror
 from timecard.pcie import vfio_user_wire as wire
-from timecard.pcie.registers import BAR0_SIZE
+from timecard.pcie.registers import BAR0_SIZE, FB_CARDS
 
-KNOWN_IDS: Final = {
-    (0x1D9B, 0x0400): "Facebook/Meta Time Card",
-    (0x18D4, 0x1008): "Celestica Time Card",
-}
-"""PCI ids with the FB register layout (the id table of the kernel's ptp_ocp)."""
 REQUEST_TIMEOUT_S: Final = 1.0
 MAX_BURST: Final = 512
 _RETRY_S: Final = 0.02
@@ -34,13 +28,17 @@ _READ_REQUEST: Final = struct.Struct("<HHIIIQII")
 _READ_SIZE: Final = _READ_REQUEST.size
 _READ32_REPLY: Final = struct.Struct("<HHIIIQIII")
 _REPLY32_SIZE: Final = _READ32_REPLY.size
+_OPERATIONS: Final = {int(command): command.name.lower() for command in wire.Command}
+_ANY_SIZE: Final = 256
+_CHUNK: Final = 65_536
 
 
 class VfioUserBus:
     """BAR0 of a card behind a vfio-user socket; any thread may use it.
 
-    Raises ``DeviceAbsentError`` when nobody listens within ``connect_timeout_s``, ``DeviceLostError`` when
-    the server goes away, ``DeviceTimeoutError`` when it does not answer.
+    Raises ``DeviceAbsentError`` when nobody listens within ``connect_timeout_s``, ``RefusedError`` when the
+    server has another client, ``DeviceLostError`` when it goes away, ``DeviceTimeoutError`` when it does not
+    answer.
     """
 
     writes_are_posted = False
@@ -92,44 +90,32 @@ class VfioUserBus:
 
     def read32_many(self, offsets: Sequence[int]) -> list[int]:
         """Read registers of BAR0 in order, all requests under way at once."""
-        if len(offsets) > MAX_BURST:
-            half = len(offsets) // 2
-            return self.read32_many(offsets[:half]) + self.read32_many(offsets[half:])
+        count = len(offsets)
+        if count > MAX_BURST:
+            return self.read32_many(offsets[:MAX_BURST]) + self.read32_many(offsets[MAX_BURST:])
         if offsets and not 0 <= min(offsets) <= max(offsets) <= BAR0_SIZE - 4:
             raise RefusedError(
                 self.name, "burst read", f"an offset is outside of BAR0 ({BAR0_SIZE:#x} bytes)"
             )
-        pack = _READ_REQUEST.pack
+        pack, read, bar0 = _READ_REQUEST.pack, int(wire.Command.REGION_READ), int(wire.Region.BAR0)
+        total = count * _REPLY32_SIZE
         with self._lock:
             first = self._ident
-            requests = b"".join(
-                [
-                    pack(
-                        (first + i) & 0xFFFF,
-                        wire.Command.REGION_READ,
-                        _READ_SIZE,
-                        0,
-                        0,
-                        offset,
-                        wire.Region.BAR0,
-                        4,
-                    )
-                    for i, offset in enumerate(offsets)
-                ]
-            )
-            self._ident = (first + len(offsets)) & 0xFFFF
-            self._send(requests, "burst read")
-            replies = self._receive(_REPLY32_SIZE * len(offsets), "burst read")
+            self._ident = (first + count) & 0xFFFF
+            requests = [
+                pack((first + i) & 0xFFFF, read, _READ_SIZE, 0, 0, offset, bar0, 4)
+                for i, offset in enumerate(offsets)
+            ]
+            self._send(b"".join(requests), "burst read")
+            data = self._receive(total, "burst read", lambda data: len(data) == total or _refused(data))
         values = []
-        for i, (ident, command, size, flags, _, _, _, _, value) in enumerate(
-            _READ32_REPLY.iter_unpack(replies)
-        ):
-            # A refused read would be shorter than its neighbours and shift all that follow.
+        whole = data[: len(data) - len(data) % _REPLY32_SIZE]
+        for i, (ident, _, size, flags, _, _, _, _, value) in enumerate(_READ32_REPLY.iter_unpack(whole)):
             if ident != (first + i) & 0xFFFF or size != _REPLY32_SIZE or flags != wire.REPLY:
-                raise self._broken(
-                    "burst read", f"reply {i} has id {ident}, command {command}, flags {flags:#x}"
-                )
+                raise self._broken("burst read", f"reply {i} has id {ident}, size {size}, flags {flags:#x}")
             values.append(value)
+        if len(values) != count:
+            raise self._broken("burst read", f"read {len(values)} was refused")
         return values
 
     def read_config32(self, offset: int) -> int:
@@ -199,12 +185,17 @@ class VfioUserBus:
                 return sock
 
     def _identify(self) -> tuple[int, int]:
-        reply = self._request(wire.Command.VERSION, wire.VERSION.pack(0, 0) + wire.CAPABILITIES, None)
+        try:
+            reply = self._request(wire.Command.VERSION, wire.VERSION.pack(0, 0) + wire.CAPABILITIES, None)
+        except DeviceLostError as error:
+            raise RefusedError(
+                self.name, "connect", "turned away: the server serves one client at a time, and has one"
+            ) from error
         if len(reply) < wire.VERSION.size or wire.VERSION.unpack_from(reply)[0] != 0:
             raise self._broken("version", f"the server speaks another protocol: {reply[:8]!r}")
         ids = self.read_config32(0)
         pci_id = (ids & 0xFFFF, ids >> 16)
-        if pci_id not in KNOWN_IDS:
+        if pci_id not in FB_CARDS:
             raise DeviceAbsentError(
                 self.name,
                 "identify",
@@ -231,26 +222,26 @@ class VfioUserBus:
 
     def _request(self, command: int, body: bytes, expected: int | None, fds: Sequence[int] = ()) -> bytes:
         """Send one request and return its reply's body of ``expected`` bytes (None: any)."""
-        operation = wire.Command(command).name.lower()
+        operation = _OPERATIONS[command]
         with self._lock:
             ident = self._ident
             self._ident = (ident + 1) & 0xFFFF
             self._send(wire.message(ident, command, body), operation, fds)
-            header = self._receive(wire.HEADER.size, operation)
-            got_ident, got_command, size, flags, number = wire.HEADER.unpack(header)
+            size = wire.HEADER.size + (_ANY_SIZE if expected is None else expected)
+            data = self._receive(size, operation, _whole_message)
+            got_ident, got_command, size, flags, number = wire.HEADER.unpack_from(data)
             if (
                 got_ident != ident
                 or got_command != command
                 or flags & wire.TYPE_MASK != wire.REPLY
-                or not wire.HEADER.size <= size <= wire.MAX_MESSAGE
+                or size != len(data)
             ):
-                raise self._broken(operation, f"not the reply to this request: {header.hex()}")
-            reply = self._receive(size - wire.HEADER.size, operation)
+                raise self._broken(operation, f"not the reply to this request: {data[:32].hex()}")
         if flags & wire.ERROR:
             raise RefusedError(self.name, operation, os.strerror(number) if number else "no reason given")
-        if expected is not None and len(reply) != expected:
-            raise self._broken(operation, f"reply of {len(reply)} bytes instead of {expected}")
-        return reply
+        if expected is not None and size != wire.HEADER.size + expected:
+            raise self._broken(operation, f"reply of {size} bytes instead of {wire.HEADER.size + expected}")
+        return data[wire.HEADER.size :]
 
     def _send(self, data: bytes, operation: str, fds: Sequence[int] = ()) -> None:
         if self._closed_because is not None:
@@ -263,27 +254,25 @@ class VfioUserBus:
         except OSError as error:
             raise self._lost(operation, error) from error
 
-    def _receive(self, size: int, operation: str) -> bytes:
-        """Exactly ``size`` bytes, within the request's deadline in all."""
+    def _receive(self, size: int, operation: str, complete: Callable[[bytes], bool]) -> bytes:
+        """What comes until it is ``complete``, most often ``size`` bytes at once; all within the deadline."""
         try:
             data = self._socket.recv(size) if size else b""
             if len(data) == size:
                 return data
             deadline_s = time.monotonic() + self._timeout_s
-            while data and len(data) < size:
+            more = data
+            while more and not complete(data):
                 if time.monotonic() > deadline_s:
                     raise TimeoutError(errno.ETIMEDOUT, "the reply did not arrive in time")
-                more = self._socket.recv(size - len(data))
-                data = data + more if more else b""
+                more = self._socket.recv(_CHUNK)
+                data += more
         except OSError as error:
             raise self._lost(operation, error) from error
-        if not data:
+        if not more:
             self._closed_because = "the server closed the connection"
-            with contextlib.suppress(OSError):
-                self._socket.close()
-            raise DeviceLostError(
-                self.name, operation, "the server closed the connection (it ended, or serves another client)"
-            )
+            self._socket.close()
+            raise DeviceLostError(self.name, operation, self._closed_because)
         return data
 
     def _lost(self, operation: str, error: OSError) -> Exception:
@@ -296,6 +285,20 @@ class VfioUserBus:
         self._closed_because = "the connection broke earlier (protocol error)"
         self._socket.close()
         return ProtocolError(self.name, operation, reason)
+
+
+def _whole_message(data: bytes) -> bool:
+    """Whether the message is complete, or its size is none to wait for."""
+    if len(data) < wire.HEADER.size:
+        return False
+    size: int = wire.HEADER.unpack_from(data)[2]
+    return len(data) >= size or size > wire.MAX_MESSAGE
+
+
+def _refused(data: bytes) -> bool:
+    """Whether a reply of the burst is an error, which is shorter than the others and shifts what follows."""
+    headers = range(0, len(data) - wire.HEADER.size + 1, _REPLY32_SIZE)
+    return any(wire.HEADER.unpack_from(data, start)[3] != wire.REPLY for start in headers)
 
 
 def _timed(error: OSError, timeout_s: float) -> OSError:

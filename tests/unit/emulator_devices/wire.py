@@ -72,13 +72,9 @@ def qerr_of(second_tai_s: int) -> float:
     return (second_tai_s * 37 % 8000 - 4000) / 1000
 
 
-def seconds(time: VirtualTime, count: int) -> Iterator[int]:
-    """Half past each of the next ``count`` seconds, one after the other."""
+def half_past(time: VirtualTime, count: int) -> Iterator[int]:
+    """Sleeps to the middle of each of the next ``count`` seconds and says which one it is."""
     for _ in range(count):
         into_ns = time.true_tai_ns() % NS_PER_S
-        time.sleep_s(
-            (NS_PER_S + NS_PER_S // 2 - into_ns) / NS_PER_S
-            if into_ns >= NS_PER_S // 2
-            else (NS_PER_S // 2 - into_ns) / NS_PER_S
-        )
+        time.sleep_s((NS_PER_S - into_ns + NS_PER_S // 2) / NS_PER_S)
         yield time.true_tai_ns() // NS_PER_S

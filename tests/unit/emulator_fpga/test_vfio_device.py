@@ -16,8 +16,9 @@ from timecard.pcie.registers import BLOCKS
 EVENTFD = wire.IrqFlag.DATA_EVENTFD | wire.IrqFlag.TRIGGER
 NONE = wire.IrqFlag.DATA_NONE | wire.IrqFlag.TRIGGER
 QEMU_VERSION = (
-    b'{"capabilities": {"pgsizes": 4096, "max_msg_fds": 16, "max_dma_maps": 65535, "'
-    b'"max_data_xfer_size": 1048576, "migration": {"max_bitmap_size": 268435456, "pgsize": 4096}, "write_multiple": true}}\0'
+    b'{"capabilities": {"pgsizes": 4096, "max_msg_fds": 16, "max_dma_maps": 65535,'
+    b' "max_data_xfer_size": 1048576, "migration": {"max_bitmap_size": 268435456, "pgsize": 4096},'
+    b' "write_multiple": true}}\0'
 )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from timecard.emulator.control import MAX_LINE_BYTES, ControlServer, answer, control_path, free_path, request
 from timecard.emulator.faults import FaultError
@@ -148,3 +150,11 @@ def test_a_client_that_never_reads_does_not_hold_the_others(card: Path) -> None:
             for _ in range(20_000):
                 sock.sendall(b'{"do":"x"}\n')
         assert request(card, {"do": "status"})["echo"] == "status"
+
+
+@given(st.binary(max_size=2 * MAX_LINE_BYTES))
+def test_any_bytes_get_one_line_of_json(line: bytes) -> None:
+    reply = answer(line, handler)
+    assert reply.endswith(b"\n")
+    assert reply.count(b"\n") == 1
+    assert json.loads(reply)["ok"] in (True, False)

@@ -95,6 +95,14 @@ def test_antenna_delay_makes_every_pulse_late() -> None:
     assert cable.edge(START_S).error_ns == pytest.approx(plain.edge(START_S).error_ns + 150.0)
 
 
+def test_the_newest_error_is_that_of_the_latest_second_asked_for() -> None:
+    physics = model_gnss(GNSS_RECEIVERS["f9t_dual"], 1, START_S)
+    assert physics.newest_error_ns is None
+    latest = physics.edge(START_S + 7).error_ns
+    physics.edge(START_S + 3)
+    assert physics.newest_error_ns == latest
+
+
 def test_disturbances() -> None:
     quiet = RecordedPulses(Playback(np.zeros(2), START_S, repeat=True))
     physics = GnssPhysics(quiet)

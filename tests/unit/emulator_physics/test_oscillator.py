@@ -132,6 +132,15 @@ def test_disturbance_adds_to_steering_and_goes_away() -> None:
     physics.set_disturbance_ppb(START + 20 * S, 0.0)
     assert physics.phase_ns(START + 30 * S) == pytest.approx(30 * 1.0 + 10 * 40.0)
     assert physics.steering_ppb == 1.0
+    assert physics.free_phase_ns(START + 30 * S) == pytest.approx(10 * 40.0)
+
+
+def test_disturbances_of_several_causes_add_up() -> None:
+    physics = OscillatorPhysics(RecordedGrid(Playback(np.zeros(2), START // S, repeat=True)), START)
+    physics.set_disturbance_ppb(START, 2.0, "a")
+    physics.set_disturbance_ppb(START, 3.0, "b")
+    physics.set_disturbance_ppb(START + 10 * S, 0.0, "a")
+    assert physics.phase_ns(START + 20 * S) == pytest.approx(10 * 5.0 + 10 * 3.0)
 
 
 def test_recorded_series_is_exact_at_whole_seconds(shared_dir: Path) -> None:

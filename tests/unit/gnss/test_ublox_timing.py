@@ -166,7 +166,7 @@ def test_a_restart_is_seen_and_leap_seconds_are_forgotten() -> None:
 
 def test_spoofing_is_told_at_once() -> None:
     target = UbloxDecoder(UbloxOptions())
-    told = []
+    told: list[tuple[int, SpoofingState | None]] = []
     for second, state in enumerate((1, 1, 2, 3, 3, 3, 3, 3, 3)):
         payload = status_payload(second * 1000, second * 1000, spoofing=state)
         frame = UbxFrame(ubx.NAV_STATUS, encode(ubx.NAV_STATUS, payload))

@@ -73,7 +73,7 @@ def test_a_damaged_frame_costs_only_itself() -> None:
 
 def test_a_frame_that_hides_inside_a_false_one_is_found() -> None:
     inner = encode(0x0D01, bytes(16))
-    false_start = b"\xb5\x62\x01\x07\x28\x00"  # 40 bytes of payload that never were
+    false_start = b"\xb5\x62\x02\x15\x28\x00"  # 40 bytes of payload that never were
     framer = Framer()
     items = framer.feed(false_start + inner + bytes(40), 0)
     assert [item for item in items if isinstance(item, UbxFrame)] == [UbxFrame(0x0D01, inner)]
@@ -86,10 +86,17 @@ def test_a_huge_length_is_no_frame() -> None:
     assert items == [CorruptData(length=6, reason="UBX length", read_mono_ns=0), UbxFrame(0x0135, frame)]
 
 
+def test_a_length_that_a_known_message_cannot_have_holds_nothing_back() -> None:
+    frame = encode(0x0D01, bytes(16))
+    damaged = frame[:5] + b"\x10" + frame[6:]  # 4112 bytes of TIM-TP
+    items = Framer().feed(damaged + frame, 0)
+    assert items == [CorruptData(length=24, reason="UBX length", read_mono_ns=0), UbxFrame(0x0D01, frame)]
+
+
 def test_an_unfinished_frame_is_given_up_after_a_while() -> None:
     framer = Framer()
     frame = encode(0x0103, bytes(16))
-    damaged = b"\xb5\x62\x01\x07\x00\x1f"  # a length of 7936 that noise made
+    damaged = b"\xb5\x62\x02\x15\x00\x1f"  # a length of 7936 that noise made
     assert framer.feed(damaged + frame, 0) == []
     assert framer.feed(b"", PATIENCE_NS) == []
     assert framer.feed(b"", PATIENCE_NS + 1) == [

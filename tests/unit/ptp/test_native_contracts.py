@@ -186,7 +186,8 @@ def test_flows_come_at_the_granted_rates() -> None:
     assert 8 <= len(announces) <= 10
     assert 31 <= len(syncs) <= 34
     assert [s.sequence for s in syncs] == list(range(len(syncs)))
-    assert [f.sequence for f in follow_ups] == [s.sequence for s in syncs]
+    assert len(syncs) - len(follow_ups) in (0, 1)  # the last one may just be on its way
+    assert [f.sequence for f in follow_ups] == list(range(len(follow_ups)))
     assert [a.sequence for a in announces] == list(range(len(announces)))
     assert {(s.kind, s.flags, s.data[33]) for s in syncs} == {(SYNC, 0x0600, 0x7F)}
     assert {(f.flags, f.data[33]) for f in follow_ups} == {(0x0400, 0xFB)}

@@ -88,8 +88,10 @@ def make_world(
     assert LADDER < GNSS_FIRST
     t = np.arange(seconds)
     rate = 0.37 + 0.45 * np.sin(2 * np.pi * t / 5400 + rng.uniform(0, 6))
+    rate += 7e-4 * np.cumsum(rng.standard_normal(seconds))
     width = gnss.sawtooth_pp_ns
-    sawtooth = (np.cumsum(rate) + rng.uniform(0, width)) % width - width / 2
+    ticks = np.cumsum(rate) + 0.05 * rng.standard_normal(seconds) + rng.uniform(0, width)
+    sawtooth = ticks % width - width / 2
     return World(states[:, PHASE].copy(), pulse, sawtooth, y0_ppb)
 
 

@@ -1,6 +1,6 @@
 """SPTP exchanges per second of the native server over loopback, server and load generator on one machine.
 
-``python -m bench.ptp_bench [--seconds N]`` writes ``bench/out/ptp.json``. The load is open-loop: what is not
+``python -m bench.ptp [--seconds N]`` writes ``bench/out/ptp.json``. The load is open-loop: what is not
 answered is lost, as it would be for a client.
 """
 
@@ -111,7 +111,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="per offered rate")
     options = parser.parse_args()
     if shutil.which("gcc") is None:
-        sys.stderr.write("ptp_bench: gcc is needed to build the load generator\n")
+        sys.stderr.write("bench.ptp: gcc is needed to build the load generator\n")
         return 2
     metrics = run(options.seconds)
     # Meta's server on the same kind of machine answers 20 000 exchanges/s in full.
