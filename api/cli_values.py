@@ -77,10 +77,6 @@ def refuse_contradictions(options: RunOptions) -> None:
     used = [name for name, value in emulated.items() if value is not None]
     if used and not options.virtual:
         raise typer.BadParameter(f"{', '.join(used)} works on an emulated card only; add --virtual")
-    if options.gnss_phase is not None and options.gnss_capture is not None:
-        raise typer.BadParameter(
-            "--gnss-phase and --gnss-capture both replace the receiver; give one of them"
-        )
     summary = {"--report": options.report, "--plot": options.plot, "--json": options.json or None}
     asked = [name for name, value in summary.items() if value is not None]
     if asked and not options.fast:

@@ -161,10 +161,6 @@ WRONG = {
     "fast without an emulated card": (["run", "--fast"], "add --virtual"),
     "faults without an emulated card": (["run", "--faults", "/dev/null"], "add --virtual"),
     "report of a live run": (["run", "--virtual", "--report", "/tmp/x"], "add --virtual --fast"),
-    "two receivers": (
-        ["run", "--virtual", "--gnss-phase", "/dev/null", "--gnss-capture", "/dev/null"],
-        "give one of them",
-    ),
     "missing series": (["run", "--virtual", "--oscillator", "/none"], "--oscillator /none: No such file"),
     "report into nowhere": (["run", "--virtual", "--fast", "--report", "/none/x"], "there is no directory"),
     "count of zero": (["sptp", "127.0.0.1", "--count", "0"], "--count"),

@@ -107,5 +107,4 @@ void event_worker_init(struct worker *worker)
 {
     worker->arrived = event_arrived;
     worker->wants_stamps = true;
-    worker->timer_fd = -1;
 }

@@ -252,5 +252,4 @@ void general_worker_init(struct worker *worker)
     worker->arrived = general_arrived;
     worker->after = general_after;
     worker->leave = cancel_all;
-    worker->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 }

@@ -96,8 +96,10 @@ static bool open_all(struct server *server, struct start_error *error)
         *error = (struct start_error){ENOMEM, "no memory for the contracts"};
         return false;
     }
-    return worker_open(&server->event, server, server->config.event_port, own_ids, error) &&
-           worker_open(&server->general, server, server->config.general_port, own_ids, error);
+    return worker_listen(&server->event, server, server->config.event_port, error) &&
+           worker_listen(&server->general, server, server->config.general_port, error) &&
+           worker_open_replies(&server->event, own_ids, error) &&
+           worker_open_replies(&server->general, own_ids, error);
 }
 
 /* Signals are the main thread's business. */
@@ -130,8 +132,8 @@ static bool start_stopped(struct server *server, struct start_error *error)
         return false;
     }
     atomic_store(&server->stop, false);
-    server->event.epoll_fd = server->event.stop_fd = -1;
-    server->general.epoll_fd = server->general.stop_fd = -1;
+    server->event.epoll_fd = server->event.stop_fd = server->event.timer_fd = -1;
+    server->general.epoll_fd = server->general.stop_fd = server->general.timer_fd = -1;
     event_worker_init(&server->event);
     general_worker_init(&server->general);
     server->running = true;

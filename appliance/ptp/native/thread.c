@@ -5,6 +5,8 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "worker.h"
@@ -100,25 +102,22 @@ static bool fail(struct start_error *error, const char *what)
     return false;
 }
 
-bool worker_open(struct worker *worker, struct server *server, uint16_t port, bool own_ids,
-                 struct start_error *error)
+bool worker_listen(struct worker *worker, struct server *server, uint16_t port, struct start_error *error)
 {
     const struct server_config *config = &server->config;
-    bool families[FAMILIES] = {false};
     uint64_t seed = 0;
 
     worker->server = server;
     worker->self = config->self;
-    worker->listeners = 0;
-    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    worker->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     worker->clock_generation = UINT64_MAX;
     memset(&worker->host, 0, sizeof(worker->host));
     memset(&worker->clock, 0, sizeof(worker->clock));
+    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    worker->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || worker->epoll_fd < 0 || worker->stop_fd < 0 ||
-        !watch(worker, worker->stop_fd, EPOLLIN, source_tag(SOURCE_STOP, 0, 0)) ||
-        (worker->timer_fd >= 0 &&
-         !watch(worker, worker->timer_fd, EPOLLIN, source_tag(SOURCE_TIMER, 0, 0)))) {
+        worker->timer_fd < 0 || !watch(worker, worker->stop_fd, EPOLLIN, source_tag(SOURCE_STOP, 0, 0)) ||
+        !watch(worker, worker->timer_fd, EPOLLIN, source_tag(SOURCE_TIMER, 0, 0))) {
         return fail(error, "set up a worker thread");
     }
     limiter_init(&worker->limiter, seed, config->prefix_per_s, config->prefix_burst, config->total_per_s,
@@ -130,10 +129,20 @@ bool worker_open(struct worker *worker, struct server *server, uint16_t port, bo
             return false;
         }
         worker->listener[worker->listeners++] = (struct listener){.fd = fd};
-        families[config->address[i].any.sa_family == AF_INET6 ? FAMILY_V6 : FAMILY_V4] = true;
         if (!watch(worker, fd, EPOLLIN, source_tag(SOURCE_LISTENER, 0, i))) {
             return fail(error, "watch a listener");
         }
+    }
+    return true;
+}
+
+bool worker_open_replies(struct worker *worker, bool own_ids, struct start_error *error)
+{
+    const struct server_config *config = &worker->server->config;
+    bool families[FAMILIES] = {false};
+
+    for (uint32_t i = 0; i < config->addresses; i++) {
+        families[config->address[i].any.sa_family == AF_INET6 ? FAMILY_V6 : FAMILY_V4] = true;
     }
     if (!replies_open(&worker->replies, families, config->reply_pairs, own_ids, &config->sockets, error)) {
         return false;

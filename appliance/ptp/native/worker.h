@@ -81,9 +81,13 @@ struct server {
     uint32_t interface_index[SERVER_ADDRESSES_MAX]; /* of config.interface */
 };
 
-/* Open a worker's sockets and its epoll set. False with `error`; worker_close() cleans up either way. */
-bool worker_open(struct worker *worker, struct server *server, uint16_t port, bool own_ids,
-                 struct start_error *error);
+/*
+ * Open a worker in two steps, both workers' listeners before any reply socket: the kernel would otherwise be
+ * free to give a reply socket the very port that is still to be bound. False with `error`; worker_close()
+ * cleans up after either.
+ */
+bool worker_listen(struct worker *worker, struct server *server, uint16_t port, struct start_error *error);
+bool worker_open_replies(struct worker *worker, bool own_ids, struct start_error *error);
 bool worker_start(struct worker *worker, struct start_error *error);
 void worker_join(struct worker *worker);
 void worker_close(struct worker *worker);
