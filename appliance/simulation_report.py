@@ -154,10 +154,10 @@ def plot(path: Path, recorder: Recorder, title: str) -> None:
         gnss = np.array([math.nan if r.gnss_error_ns is None else r.gnss_error_ns for r in rows])
         axis.plot(
             hours,
-            gnss - np.nanmean(gnss),
+            np.nanmean(gnss) - gnss,
             color="#c8c8c8",
             linewidth=0.5,
-            label="raw GNSS edge, mean removed",
+            label="a clock that followed every raw pulse, mean removed",
         )
     axis.plot(hours, bound, color="#303030", linewidth=1, label="bound (99.9 %)")
     axis.plot(hours, -bound, color="#303030", linewidth=1)

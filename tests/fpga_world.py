@@ -127,3 +127,23 @@ def make_world(ppb: float = 0.0, phase_ns: float = 0.0, rate_ppb: float = 0.0, *
     mac_pulse = card.pop("mac_pulse", None)
     fpga = FpgaCard(oscillator, gnss, mac_pulse, {"gnss": device}, time, **card)
     return World(time, oscillator, gnss, device, fpga)
+
+
+class SlowBus:
+    """The card over a bus on which every access takes its time, half of it on the way there."""
+
+    name = "slow"
+
+    def __init__(self, world: World, access_s: float) -> None:
+        self._card, self._sleep_s, self._way_s = world.card, world.time.sleep_s, access_s / 2
+
+    def read32(self, offset: int) -> int:
+        self._sleep_s(self._way_s)
+        value = self._card.read32(offset)
+        self._sleep_s(self._way_s)
+        return value
+
+    def write32(self, offset: int, value: int) -> None:
+        self._sleep_s(self._way_s)
+        self._card.write32(offset, value)
+        self._sleep_s(self._way_s)

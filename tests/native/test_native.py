@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,14 +84,18 @@ def run(program: Path, *arguments: str, stdin: str = "") -> str:
 
 
 def free_ports() -> tuple[str, str]:
-    """Two UDP ports free on both loopback addresses."""
-    with (
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as event,
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as general,
-    ):
-        event.bind(("::", 0))
-        general.bind(("::", 0))
-        return str(event.getsockname()[1]), str(general.getsockname()[1])
+    """Two neighbouring UDP ports, free on every address and outside what the kernel hands out by itself."""
+    for _ in range(100):
+        port = random.randrange(12_000, 32_000)
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as event,
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as general,
+        ):
+            event.bind(("::", port))
+            general.bind(("::", port + 1))
+            return str(port), str(port + 1)
+    raise AssertionError("no two free UDP ports")
 
 
 @pytest.fixture(scope="session")

@@ -86,8 +86,8 @@ def read_capture(path: Path) -> Recording:
         looks_like = protocol_name(stream_bytes)
         content = f"looks like {looks_like}" if looks_like else "no UBX navigation messages in it"
         raise CaptureError(f"{path}: {content}; a recording of UBX NAV and TIM messages is needed")
-    good = sum(len(frame.raw) for frame in frames)
-    return Recording(epochs, len(stream_bytes) - good)
+    played = sum(len(frame.payload) + 8 for epoch in epochs for frame in epoch)
+    return Recording(epochs, len(stream_bytes) - played)
 
 
 def _is_playable(frame: UbxFrame) -> bool:
@@ -100,8 +100,8 @@ def _is_playable(frame: UbxFrame) -> bool:
 def _by_epoch(frames: Sequence[Recorded]) -> tuple[tuple[Recorded, ...], ...]:
     """Frames grouped by time of week.
 
-    What comes between two epochs belongs to the one before if the receiver closes epochs (NAV-EOE), else to
-    the one that it opens, as on an M8T, whose TIM-TP leads.
+    What comes between two epochs belongs to the one before, but for a TIM-TP without a NAV-EOE before it: an M8T
+    opens its burst with that.
     """
     closes = any(frame.key == _NAV_EOE for frame in frames)
     epochs: list[list[Recorded]] = []
@@ -110,7 +110,8 @@ def _by_epoch(frames: Sequence[Recorded]) -> tuple[tuple[Recorded, ...], ...]:
     for frame in frames:
         own = _itow(frame)
         if own is None:
-            (epochs[-1] if closes and epochs else between).append(frame)
+            opens = between or not epochs or (frame.key == _TIM_TP and not closes)
+            (between if opens else epochs[-1]).append(frame)
             continue
         if own != itow:
             epochs.append([])

@@ -40,8 +40,8 @@ _LENGTHS: Final = {
     0x0D01: range(16, 17),
     0x0D04: range(28, 29),
 }
-"""Payload lengths of messages that come all the time, over all generations. A header whose length was damaged on
-the line is then known at once, instead of holding back what follows until ``PATIENCE_NS`` is over."""
+"""Payload lengths of messages that come all the time, over all generations. A header whose length was damaged
+on the line is then known at once, instead of holding back what follows until ``PATIENCE_NS`` is over."""
 
 _STARTS: Final = re.compile(rb"[\xb5$\xd3]")
 _NOT_TEXT: Final = re.compile(rb"[^\x20-\x7e]")

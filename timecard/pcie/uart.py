@@ -150,9 +150,8 @@ class UartStream:
             elif cause == _IIR_LINE_ERROR:
                 self._line_status()
             else:
-                if (
-                    out
-                ):  # the rest of a burst is there, though too little for the trigger and too new to time out
+                # Behind a burst there may be a rest, too little for the trigger and too new to time out.
+                if out:
                     self._drain(out, max_bytes)
                 break
         return bytes(out)

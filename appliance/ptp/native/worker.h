@@ -45,7 +45,7 @@ struct worker {
     bool started;
     int epoll_fd;
     int stop_fd;
-    int timer_fd;      /* general worker: next flow due */
+    int timer_fd;      /* the general worker's next flow */
     bool wants_stamps; /* of what it receives */
     void (*arrived)(struct worker *, const struct arrival *, const struct ptp_message *);
     void (*after)(struct worker *); /* once per round; NULL for none */

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fpga_world import START_NS, make_world
+from tests.fpga_world import START_NS, SlowBus, make_world
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
 from timecard.pcie.clock import MAX_FREQUENCY_PPB, TICK_NS, RegisterClock, drift_words
 from timecard.pcie.registers import BLOCKS, SOURCE_PPS, SOURCE_REGS
@@ -61,27 +61,9 @@ def test_a_large_step_is_exact_to_the_comparison_of_the_clocks(delta_ns: int) ->
     assert world.error_ns() == pytest.approx(delta_ns, abs=TICK_NS)
 
 
-class SlowBus:
-    """A card whose every access takes some microseconds of the host's time."""
-
-    def __init__(self, world_card: object, time: object, access_s: float) -> None:
-        self.name = "slow"
-        self._card, self._time, self._access_s = world_card, time, access_s
-
-    def read32(self, offset: int) -> int:
-        self._time.sleep_s(self._access_s)  # type: ignore[attr-defined]
-        value: int = self._card.read32(offset)  # type: ignore[attr-defined]
-        self._time.sleep_s(self._access_s)  # type: ignore[attr-defined]
-        return value
-
-    def write32(self, offset: int, value: int) -> None:
-        self._time.sleep_s(self._access_s)  # type: ignore[attr-defined]
-        self._card.write32(offset, value)  # type: ignore[attr-defined]
-
-
 def test_a_large_step_makes_up_for_the_latency_of_the_bus() -> None:
     world = make_world()
-    clock = RegisterClock(SlowBus(world.card, world.time, 10e-6), world.time)
+    clock = RegisterClock(SlowBus(world, 10e-6), world.time)
     clock.step_ns(-5 * NS_PER_S)
     # Without the correction it would be late by several accesses, some 100 us.
     assert abs(world.error_ns() + 5 * NS_PER_S) < 30_000
@@ -89,7 +71,7 @@ def test_a_large_step_makes_up_for_the_latency_of_the_bus() -> None:
 
 def test_the_bracket_of_a_slow_bus_contains_the_truth() -> None:
     world = make_world()
-    clock = RegisterClock(SlowBus(world.card, world.time, 7e-6), world.time)
+    clock = RegisterClock(SlowBus(world, 7e-6), world.time)
     stamp = clock.cross_timestamp()
     assert stamp.method == "bracket"
     offset_ns = stamp.card_tai_ns - stamp.mono_raw_ns - (world.now_ns - world.time.mono_ns())

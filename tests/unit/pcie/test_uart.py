@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fpga_world import World, make_world
+from tests.fpga_world import SlowBus, World, make_world
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
 from timecard.pcie.registers import BLOCKS
 from timecard.pcie.uart import UartStream
@@ -40,11 +40,23 @@ def test_what_the_device_says_arrives_whole_and_in_order(
     stream = open_stream(world)
     messages.sort(key=lambda message: message[0])
     world.device.to_say = [(world.now_ns + round(at_s * 1e9), said) for at_s, said in messages]
-    got = read_for(world, stream, 1.4, step_s, 4096)
-    while more := stream.read(max_bytes, 0):
+    got = read_for(world, stream, 1.4, step_s, max_bytes)
+    while more := stream.read(max_bytes, 0.01):
         got += more
     assert got == b"".join(said for _, said in messages)
     assert not any(stream.errors.values())
+
+
+@pytest.mark.parametrize("step_s", [0.0005, 0.003])
+@pytest.mark.parametrize("access_s", [3e-6, 7e-6, 30e-6])
+def test_bytes_that_arrive_between_the_accesses_of_a_look_are_not_lost(
+    access_s: float, step_s: float
+) -> None:
+    world = make_world()
+    stream = UartStream(SlowBus(world, access_s), world.time, BASE, 115_200, "GNSS")
+    data = bytes(n % 256 for n in range(1000))
+    world.device.to_say = [(world.now_ns, data)]
+    assert read_for(world, stream, 0.2, step_s) == data
 
 
 def test_bytes_do_not_come_faster_than_the_line() -> None:

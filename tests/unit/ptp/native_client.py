@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import select
 import socket
 import struct
@@ -72,14 +73,18 @@ def fresh_page(
 
 
 def free_ports() -> tuple[int, int]:
-    """Two UDP ports that are free on every address."""
-    with (
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as first,
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as second,
-    ):
-        first.bind(("::", 0))
-        second.bind(("::", 0))
-        return int(first.getsockname()[1]), int(second.getsockname()[1])
+    """Two neighbouring UDP ports, free on every address and outside what the kernel hands out by itself."""
+    for _ in range(100):
+        port = random.randrange(12_000, 32_000)
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as first,
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as second,
+        ):
+            first.bind(("::", port))
+            second.bind(("::", port + 1))
+            return port, port + 1
+    raise AssertionError("no two free UDP ports")
 
 
 @dataclass
