@@ -90,9 +90,7 @@ class Card:
             clock_core_version=".".join(map(str, clock.version)),
             clock_source=clock.source,
             pps_source=selected.name if selected else None,
-            sma={
-                f"sma{c.number}": f"{c.direction} {' '.join(c.functions)}".strip() for c in read_sma(self.bus)
-            },
+            sma=dict(str(connector).split(" ", 1) for connector in read_sma(self.bus)),
         )
 
     def close(self) -> None:

@@ -100,8 +100,8 @@ def _is_playable(frame: UbxFrame) -> bool:
 def _by_epoch(frames: Sequence[Recorded]) -> tuple[tuple[Recorded, ...], ...]:
     """Frames grouped by time of week.
 
-    What comes between two epochs belongs to the one before, but for a TIM-TP without a NAV-EOE before it: an M8T
-    opens its burst with that.
+    What comes between two epochs belongs to the one before, but for a TIM-TP without a NAV-EOE before it: an
+    M8T opens its burst with that.
     """
     closes = any(frame.key == _NAV_EOE for frame in frames)
     epochs: list[list[Recorded]] = []

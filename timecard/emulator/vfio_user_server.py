@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 CHUNK: Final = 1 << 16
 MAX_WAITING_FDS: Final = 64
 _LAST_WORDS: Final = 4
+"""Reads from the present client before it is taken to be alive and the next one is turned away."""
 MAX_UNSENT: Final = 4 << 20
 """A client that asks for more without reading its replies is not served any further."""
 MAX_WAIT_S: Final = 1.0

@@ -114,10 +114,11 @@ class LineClient:
 
     def drain(self, quiet_s: float = 0.0) -> int:
         """Discard input until nothing comes for ``quiet_s``; returns how many bytes it was."""
+        while len(self._buffer) < _MAX_DRAIN_BYTES and (data := self._stream.read(4096, quiet_s)):
+            self._buffer += data
         discarded = len(self._buffer)
+        self.notices += len(_NOTICE.findall(self._buffer.decode("latin-1")))
         self._buffer.clear()
-        while discarded < _MAX_DRAIN_BYTES and (data := self._stream.read(4096, quiet_s)):
-            discarded += len(data)
         return discarded
 
     def read_line(self, deadline_ns: int) -> str | None:

@@ -38,6 +38,11 @@ class ConfigSpace(Protocol):
         ...
 
 
+def writes_are_posted(bus: RegisterBus) -> bool:
+    """Whether a write may still be under way when the call returns, as over PCIe; a bus may say otherwise."""
+    return bool(getattr(bus, "writes_are_posted", True))
+
+
 def burst_reader(bus: RegisterBus) -> Callable[[Sequence[int]], list[int]]:
     """The bus's own ``read32_many``, or a loop that does the same."""
     if isinstance(bus, BurstReads):

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
-from timecard.pcie.bus import burst_reader, has_ptm
+from timecard.pcie.bus import burst_reader, has_ptm, writes_are_posted
 from timecard.pcie.ptm import PtmRequester
 from timecard.pcie.registers import (
     ALL_ONES,
@@ -65,7 +65,7 @@ class RegisterClock:
         self._bus = bus
         self._timebase = timebase
         self._read_many = burst_reader(bus)
-        self._posted_writes: bool = getattr(bus, "writes_are_posted", True)
+        self._posted_writes = writes_are_posted(bus)
         version = self._register("version")
         self.version = (version >> 24, version >> 16 & 0xFF, version & 0xFFFF)
         if not self._register("ctrl") & _ENABLE:
@@ -87,9 +87,13 @@ class RegisterClock:
         return self._snapshot()
 
     def cross_timestamp(self) -> CrossTimestamp:
-        """Compare with CLOCK_MONOTONIC_RAW: by PTM where the card has it, else by read brackets."""
+        """Compare with CLOCK_MONOTONIC_RAW: by PTM where card and root port have it, else by brackets."""
         if self._ptm is not None:
-            return self._ptm.cross_timestamp()
+            try:
+                return self._ptm.cross_timestamp()
+            except DeviceTimeoutError:
+                # The card can, but nobody answers it: a root port or switch without PTM. That stays so.
+                self._ptm = None
         best = self._bracket()
         for _ in range(BRACKETS - 1):
             if best.half_width_ns <= TICK_NS:  # virtual time does not pass during a read

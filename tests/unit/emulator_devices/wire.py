@@ -69,7 +69,7 @@ class SteadyPulses:
 
 def qerr_of(second_tai_s: int) -> float:
     """A different one in each second."""
-    return (second_tai_s * 37 % 8000 - 4000) / 1000
+    return (second_tai_s * 2957 % 8000 - 4000) / 1000
 
 
 def half_past(time: VirtualTime, count: int) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fpga_world import make_world
+from timecard.emulator.fpga_ptm import PtmBlock
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError
 from timecard.pcie.bus import device_serial, has_ptm
 from timecard.pcie.clock import RegisterClock
@@ -61,6 +62,16 @@ def test_the_first_dialogue_only_prepares_the_second() -> None:
     stamp = requester.cross_timestamp()
     assert isinstance(stamp, CrossTimestamp)
     assert stamp.mono_raw_ns == pytest.approx(world.time.mono_ns(), abs=stamp.half_width_ns)
+
+
+def test_a_root_port_without_ptm_leaves_the_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world()
+    clock = RegisterClock(world.card, world.time)
+    monkeypatch.setattr(PtmBlock, "_dialogue", lambda self: None)
+    stamp = clock.cross_timestamp()
+    assert stamp.method == "bracket"
+    truth_ns = world.now_ns - world.time.mono_ns()
+    assert abs(stamp.card_tai_ns - stamp.mono_raw_ns - truth_ns) <= stamp.half_width_ns
 
 
 def test_a_dialogue_without_answer_is_a_timeout() -> None:
