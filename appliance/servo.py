@@ -14,7 +14,7 @@ from typing import Final
 
 from timecard.timescale import NS_PER_S
 
-RECOVERY_S: Final = 750.0
+RECOVERY_S: Final = 650.0
 """Planned length of a slew, so that with its exponential tail it ends within 15 minutes."""
 HISTORY: Final = 256
 
@@ -49,7 +49,7 @@ class Servo:
         limits = self._limits
         planned = max(self._slew_ns_per_s, abs(phase_ns) / RECOVERY_S)
         rate = min(limits.max_slew_ns_per_s if fast else planned, limits.max_slew_ns_per_s)
-        slewing = abs(phase_ns) > rate * self._steering_time_s
+        slewing = abs(phase_ns) > limits.slew_ns_per_s * self._steering_time_s
         self._slew_ns_per_s = rate if slewing and not fast else limits.slew_ns_per_s
         # The only sign change of the loop: a clock that is ahead must run slower.
         return -max(-rate, min(rate, phase_ns / self._steering_time_s))

@@ -19,6 +19,8 @@ def main() -> int:
     failed = 0
     for path in sorted(OUT.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
+        if "metrics" not in result:
+            continue
         for metric, value in result["metrics"].items():
             limit = result["limits"].get(metric)
             failed += bool(limit and not limit["met"])

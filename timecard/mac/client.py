@@ -40,6 +40,8 @@ _DAMAGED: Final = 3
 REPLY_S: Final = 2.0
 MAX_LINE_BYTES: Final = 4101 + 8
 _MAX_DRAIN_BYTES: Final = 65_536
+_FIRST_LOOK_S: Final = 0.012
+"""Request and reply take about this long on the line and in the device: looking earlier is in vain."""
 _REST_S: Final = 0.003
 """After the first bytes of a reply the rest follows without a pause; 16 characters take 2.8 ms at 57600
 baud."""
@@ -83,6 +85,7 @@ class LineClient:
             text = ",".join([f"{name}#{self._sequence:02X}", *arguments])
             self._stream.write(f"{{{text}|{checksum(text):02X}}}".encode("ascii"))
             deadline_ns = self._timebase.mono_ns() + round(REPLY_S * NS_PER_S)
+            self._timebase.sleep_s(_FIRST_LOOK_S)
             while (line := self.read_line(deadline_ns)) is not None:
                 reply = _whole_reply(line)
                 if reply is None:

@@ -29,13 +29,19 @@ def _phase_ratio(shared_dir: Path, name: str, *, with_qerr: bool, hours: int) ->
     """Steered rms over that of the optimum on the same file, mean NIS, TDEV(10 s) ratio."""
     import allantools
 
-    series = {k: v[: hours * 3600] for k, v in load_series(folder(shared_dir) / f"series_{name}.csv.xz").items()}
+    series = {
+        k: v[: hours * 3600] for k, v in load_series(folder(shared_dir) / f"series_{name}.csv.xz").items()
+    }
     steered, _, nis = filter_alone(series, OSCILLATORS[name], DUAL, with_qerr=with_qerr)
     golden = expected(shared_dir)["series"][name]
     field = "optimal_predict_before_sample" if with_qerr else "no_qerr_optimal_predict"
     ratio = rms(steered[SETTLED_S:]) / golden["this_file_rms_ns"][field]
     _, tdev, _, _ = allantools.tdev(steered[SETTLED_S:] * 1e-9, rate=1.0, data_type="phase", taus=[10])
-    return ratio, float(np.nanmean(nis)), tdev[0] * 1e9 / golden["golden"]["optimal_output_error"]["tdev"]["10"]
+    return (
+        ratio,
+        float(np.nanmean(nis)),
+        tdev[0] * 1e9 / golden["golden"]["optimal_output_error"]["tdev"]["10"],
+    )
 
 
 @pytest.mark.parametrize("name", ["sa53", "ocxo"])
@@ -56,7 +62,9 @@ def test_phase_marks_of_the_other_oscillators(shared_dir: Path, name: str) -> No
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("name", "hours"), [("sa53", 48), ("mro50", 24), ("csac", 24), ("ocxo", 48), ("tcxo", 24)])
+@pytest.mark.parametrize(
+    ("name", "hours"), [("sa53", 48), ("mro50", 24), ("csac", 24), ("ocxo", 48), ("tcxo", 24)]
+)
 def test_phase_marks_without_sawtooth_correction(shared_dir: Path, name: str, hours: int) -> None:
     ratio, _, _ = _phase_ratio(shared_dir, name, with_qerr=False, hours=hours)
     assert ratio <= 1.15

@@ -53,9 +53,7 @@ def test_growth_is_never_less_than_the_truth_supports(name: str, settled: bool) 
     estimator = _locked(name, 600 if settled else 5)
     oscillator = OSCILLATORS[name]
     forecast = BoundForecast(oscillator, 0.999)
-    claim = forecast.claim(
-        estimator.covariance, elapsed_s=0.4, phase_ns=-3.0, rate_ppb=-0.2, bias_ns=54.5
-    )
+    claim = forecast.claim(estimator.covariance, elapsed_s=0.4, phase_ns=-3.0, rate_ppb=-0.2, bias_ns=54.5)
     p = estimator.covariance
     for ahead_s in np.arange(0.0, VOID_AFTER_S + 0.01, 0.25):
         f, q = transition(oscillator, DUAL, 0.4 + float(ahead_s))
@@ -89,7 +87,9 @@ def test_larger_innovations_widen_the_bound() -> None:
 def test_times_to_a_limit_agree_with_the_theory(shared_dir: Path) -> None:
     """Hours until the 99 % bound passes a limit, GNSS lost a day after a cold start."""
     table = expected(shared_dir)["holdover"]["ocxo"]["time_to_limit_p99_h"]["24h_lock"]
-    estimator = Estimator(OSCILLATORS["ocxo"], DUAL, phase_ns=0.0, phase_sigma_ns=1000.0, frequency_sigma_ppb=1.5)
+    estimator = Estimator(
+        OSCILLATORS["ocxo"], DUAL, phase_ns=0.0, phase_sigma_ns=1000.0, frequency_sigma_ppb=1.5
+    )
     for _ in range(86_400):
         estimator.advance(1, 0.0)
         estimator.update(estimator.predicted_pulse_ns(), 0.09)
@@ -118,6 +118,12 @@ def test_readiness_says_what_is_missing() -> None:
     assert not_ready_reasons(sa53, oscillator_locked=True, **ready) == ()
     assert not_ready_reasons(sa53, oscillator_locked=None, **ready) == ()
     assert "not locked" in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "locked": False})[0]
-    assert "watched for 100 s" in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "locked_for_s": 100.0})[0]
-    assert "known to 0.1 ppb" in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "frequency_sigma_ppb": 0.1})[0]
+    assert (
+        "watched for 100 s"
+        in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "locked_for_s": 100.0})[0]
+    )
+    assert (
+        "known to 0.1 ppb"
+        in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "frequency_sigma_ppb": 0.1})[0]
+    )
     assert "module not locked" in not_ready_reasons(sa53, oscillator_locked=False, **ready)[0]

@@ -22,7 +22,9 @@ SA53, OCXO, DUAL = OSCILLATORS["sa53"], OSCILLATORS["ocxo"], GNSS["f9t_dual"]
 
 
 @pytest.mark.parametrize("name", ["sa53", "ocxo", "tcxo", "unknown"])
-@pytest.mark.parametrize(("first_s", "second_s"), [(1.0, 1.0), (1.0, 29.0), (0.25, 3599.75), (600.0, 85_800.0)])
+@pytest.mark.parametrize(
+    ("first_s", "second_s"), [(1.0, 1.0), (1.0, 29.0), (0.25, 3599.75), (600.0, 85_800.0)]
+)
 def test_two_intervals_make_the_whole(name: str, first_s: float, second_s: float) -> None:
     oscillator = OSCILLATORS[name]
     f1, q1 = transition(oscillator, DUAL, first_s)
