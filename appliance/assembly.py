@@ -93,7 +93,9 @@ def assemble(
     gnss = gnss_runner(receiver, timebase)
     early_events = gnss.step()
     module, identity = found or (None, None)
-    oscillator_source = OscillatorSource(module, timebase, on_start=module.begin_software_steering) if module else None
+    oscillator_source = None
+    if module:
+        oscillator_source = OscillatorSource(module, timebase, on_start=module.begin_software_steering)
     discipline_config = _discipline_config(
         config,
         topology,

@@ -105,10 +105,13 @@ class Supervisor:
         """The user asked to stop."""
         return self._stopping
 
-    def start(self, child: Child, ready: Callable[[], bool], *, timeout_s: float) -> None:
-        """Start ``child`` and wait until ``ready`` says so."""
+    def launch(self, child: Child) -> None:
+        """Start ``child``; ``wait`` tells when it is ready."""
         child.start()
         self._children.append(child)
+
+    def wait(self, child: Child, ready: Callable[[], bool], *, timeout_s: float) -> None:
+        """Wait until ``ready`` says that ``child`` does its work."""
         deadline_s = time.monotonic() + timeout_s
         while not self._stopping:
             if ready():
@@ -235,22 +238,22 @@ def _run(supervisor: Supervisor, options: RunOptions, config: Config) -> int:
         overrides = dataclasses.replace(options.overrides, vfio_user=card)
         options = dataclasses.replace(options, overrides=overrides)
         command = program("timecard.cli", "emulate", "--vfio-user", str(card), *_emulator_arguments(options))
-        supervisor.start(
-            Child("virtual card", command),
-            lambda: socket_listens(card.with_name(card.name + ".ctl")),
-            timeout_s=START_S,
-        )
+        emulator = Child("virtual card", command)
+        supervisor.launch(emulator)
+        control = card.with_name(card.name + ".ctl")
+        supervisor.wait(emulator, lambda: socket_listens(control), timeout_s=START_S)
         essential = frozenset({"virtual card"})
     arguments = options.arguments()
-    supervisor.start(
-        Child("core", program("api.main", "core", *arguments)), lambda: _core_answers(core), timeout_s=START_S
-    )
-    if config.api.enable and not supervisor.stopping:
-        supervisor.start(
-            Child("api", program("api.main", "api", *arguments)),
-            lambda: socket_listens(config.paths.api_socket),
-            timeout_s=START_S,
-        )
+    wanted: list[tuple[Child, Callable[[], bool]]] = [
+        (Child("core", program("api.main", "core", *arguments)), lambda: _core_answers(core))
+    ]
+    if config.api.enable:
+        api = Child("api", program("api.main", "api", *arguments))
+        wanted.append((api, lambda: socket_listens(config.paths.api_socket)))
+    for child, _ready in wanted:
+        supervisor.launch(child)
+    for child, ready in wanted:
+        supervisor.wait(child, ready, timeout_s=START_S)
     if not supervisor.stopping:
         _say(_serving_line(config))
     return _watch(supervisor, core, essential, options.duration_s)

@@ -1,7 +1,7 @@
-"""``make bench-timescale``: the real GPS series and the real OCXO through the whole stack; and a day of holdover.
+"""``make bench-timescale``: a recorded GPS pulse disciplines a recorded OCXO through the whole stack.
 
-The recorded phase is a GPS receiver's 1PPS against a hydrogen maser, the recorded frequency an OCXO against the
-same maser: the true error of the disciplined clock is its difference from the maser.
+The phase is a GPS receiver's 1PPS against a hydrogen maser, the frequency an OCXO against the same maser: the
+true error of the disciplined clock is its difference from the maser.
 """
 
 from __future__ import annotations

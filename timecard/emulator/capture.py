@@ -13,11 +13,12 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from timecard.emulator.gnss_noise import GnssPulse
 from timecard.emulator.receiver_firmware import M8T
-from timecard.emulator.receiver_messages import LeapSchedule
+from timecard.emulator.receiver_leap import LeapSchedule
+from timecard.emulator.receiver_pulse import PulsePhysics
 from timecard.emulator.receiver_tod import TodStatus, TodTap
 from timecard.emulator.serial_line import SerialLine
 from timecard.gnss.foreign import protocol_name
@@ -42,14 +43,6 @@ _KEPT_EPOCHS: Final = 8
 
 class CaptureError(ValueError):
     """A recording that cannot be played; names the file and what is wrong."""
-
-
-class PulsePhysics(Protocol):
-    """When the pulse of a whole TAI second comes."""
-
-    def edge(self, second_tai_s: int) -> GnssPulse:
-        """Late by ``error_ns``."""
-        ...
 
 
 class Recorded(NamedTuple):

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from timecard.emulator.gnss_noise import GnssPulse
 from timecard.emulator.receiver_config import TIME_CARD_FLASH, ConfigStore
 from timecard.emulator.receiver_firmware import FIRMWARES
 from timecard.emulator.receiver_front_end import FrontEnd
-from timecard.emulator.receiver_messages import MESSAGES, Epoch, LeapSchedule
+from timecard.emulator.receiver_leap import LeapSchedule
+from timecard.emulator.receiver_messages import MESSAGES, Epoch
 from timecard.emulator.receiver_navigation import Navigation, Start, TimeMode
 from timecard.emulator.receiver_nmea import SENTENCES
+from timecard.emulator.receiver_pulse import PulsePhysics, TimePulse
 from timecard.emulator.receiver_tod import TodStatus, TodTap
 from timecard.emulator.serial_line import SerialLine
 from timecard.gnss.ubx import Framer, UbxFrame, encode
@@ -30,16 +32,6 @@ _BOOT_NS: Final = NS_PER_S
 _FIRST_BYTE_NS: Final = (30_000_000, 150_000_000)
 _REPLY_NS: Final = 8_000_000
 _KEPT_PULSES: Final = 64
-_FREE_RUNNING_NS_PER_S: Final = 250.0
-"""The receiver's crystal, while unlocked pulses are allowed."""
-
-
-class PulsePhysics(Protocol):
-    """When the pulse of a whole TAI second comes."""
-
-    def edge(self, second_tai_s: int) -> GnssPulse:
-        """Late by ``error_ns``."""
-        ...
 
 
 class EmulatedReceiver(FrontEnd):
@@ -219,15 +211,8 @@ class EmulatedReceiver(FrontEnd):
                 self._tod.observe(key, payload, self._line.free_ns)
 
     def _remember(self, second: int) -> None:
-        self._pulses[second] = self._pulse(second)
+        self._pulses[second] = self._time_pulse.shape(self._gnss.edge(second), self._unlocked_s)
         self._pulses.pop(second - _KEPT_PULSES, None)
-
-    def _pulse(self, second: int) -> GnssPulse:
-        pulse = self._gnss.edge(second)
-        locked = self._unlocked_s == 0
-        late_ns = self._late_ns if locked else self._late_ns + _FREE_RUNNING_NS_PER_S * self._unlocked_s
-        present = pulse.present and (self._pulse_locked if locked else self._pulse_unlocked)
-        return pulse._replace(error_ns=pulse.error_ns + late_ns, present=present)
 
     def _refresh_config(self, t_ns: int) -> None:
         value = self._config.value
@@ -237,14 +222,7 @@ class EmulatedReceiver(FrontEnd):
         )
         self._grid = value("CFG_TP_TIMEGRID_TP1")
         self._epoch_period = max(1, value("CFG_RATE_MEAS") * value("CFG_RATE_NAV") // 1000)
-        enabled = bool(value("CFG_TP_TP1_ENA"))
-        switched = bool(value("CFG_TP_USE_LOCKED_TP1"))
-        self._pulse_unlocked = enabled and value("CFG_TP_LEN_TP1") > 0
-        self._pulse_locked = enabled and value("CFG_TP_LEN_LOCK_TP1" if switched else "CFG_TP_LEN_TP1") > 0
-        self._late_ns = float(value("CFG_TP_USER_DELAY_TP1") - value("CFG_TP_ANT_CABLEDELAY"))
-        if not value("CFG_TP_POL_TP1"):
-            # The falling edge marks the second; the rising one ends the pulse.
-            self._late_ns += 1e3 * value("CFG_TP_LEN_LOCK_TP1")
+        self._time_pulse = TimePulse(value)
         ubx, nmea = value("CFG_UART1OUTPROT_UBX"), value("CFG_UART1OUTPROT_NMEA")
         rates = [(name, value(f"CFG_MSGOUT_UBX_{name}_UART1")) for name in MESSAGES]
         self._outputs = [(name, rate) for name, rate in rates if rate and ubx]

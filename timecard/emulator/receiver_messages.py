@@ -6,13 +6,13 @@ Layouts: u-blox F9 interface description (UBX-18010854), named after the message
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from timecard.emulator.receiver_leap import LeapSchedule
 from timecard.emulator.receiver_navigation import NavState
-from timecard.timescale import NS_PER_S, S_PER_WEEK, TAI_MINUS_GPS_S, TAI_MINUS_UTC_2017_S, tai_to_gps
+from timecard.timescale import NS_PER_S, S_PER_WEEK, TAI_MINUS_GPS_S, tai_to_gps
 
 _PVT: Final = struct.Struct("<IH6BIi4B4i2I5i2I2HIihH")
 _STATUS: Final = struct.Struct("<I4BII")
@@ -47,37 +47,6 @@ LON_1E7: Final = 85_417_000
 HEIGHT_MM: Final = 470_000
 ECEF_CM: Final = (427_926_933, 64_272_546, 467_058_650)
 """The antenna's position (WGS 84), the same in both forms."""
-
-
-class LeapSchedule:
-    """TAI - UTC, and at most one change to come."""
-
-    def __init__(self, tai_minus_utc_s: int = TAI_MINUS_UTC_2017_S) -> None:
-        self._before_s = tai_minus_utc_s
-        self._change = 0
-        self._at_tai_s = 0
-
-    def announce(self, change: int, at_tai_s: int) -> None:
-        """A second inserted (+1) as TAI second ``at_tai_s``, or one left out (-1) that would be it."""
-        if change not in (-1, 1):
-            raise ValueError(f"leap second change={change}: must be +1 or -1")
-        self._change, self._at_tai_s = change, at_tai_s
-
-    def tai_minus_utc_s(self, tai_s: int) -> int:
-        """In force at ``tai_s``; an inserted second counts as before."""
-        after = self._change and tai_s >= self._at_tai_s + (self._change > 0)
-        return self._before_s + (self._change if after else 0)
-
-    def coming(self, tai_s: int) -> tuple[int, int]:
-        """(change, seconds until it takes effect); (0, 0) when none is announced or it is past."""
-        left_s = self._at_tai_s + (self._change > 0) - tai_s
-        return (self._change, left_s) if self._change and left_s >= 0 else (0, 0)
-
-    def utc(self, tai_s: int) -> tuple[int, int, int, int, int, int]:
-        """Year, month, day, hour, minute, second; second 60 exists."""
-        inserted = self._change > 0 and tai_s == self._at_tai_s
-        fields = time.gmtime(tai_s - self.tai_minus_utc_s(tai_s) - inserted)
-        return (*fields[:5], fields[5] + inserted)
 
 
 class Satellite(NamedTuple):

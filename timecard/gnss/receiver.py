@@ -109,6 +109,8 @@ class UbloxReceiver:
                 break
             for frame in self._take(data, events):
                 events.extend(self._decoder.decode(frame, self._timebase.mono_ns()))
+            if len(data) < _READ_BYTES:
+                break  # that was all
             timeout_s = 0.0
         self._note_problem()
         return events

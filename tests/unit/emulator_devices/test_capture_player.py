@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyubx2 import UBX_PROTOCOL, UBXMessage, UBXReader
 
 from tests.unit.emulator_devices.wire import START_NS, START_S, SteadyPulses, Wire, half_past
@@ -204,3 +206,25 @@ def test_a_file_that_cannot_be_played_is_named(tmp_path: Path) -> None:
         read_capture(tmp_path / "absent.ubx")
     with pytest.raises(CaptureError, match="cannot read"):
         read_capture(tmp_path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    frames=st.lists(
+        st.tuples(
+            st.sampled_from([0x0103, 0x0107, 0x0120, 0x0121, 0x0126, 0x0135, 0x013B, 0x0D01, 0x0A09]),
+            st.binary(max_size=100),
+        ),
+        max_size=6,
+    )
+)
+def test_any_recording_plays_or_is_refused(frames: list[tuple[int, bytes]], tmp_path: Path) -> None:
+    path = tmp_path / "any.ubx"
+    path.write_bytes(b"x" + b"".join(encode(key, payload) for key, payload in frames))
+    try:
+        device = player(path)
+    except CaptureError:
+        return
+    device.transmit(at(10))
+    device.tod_status(at(10))
+    device.edge(START_S + 9)

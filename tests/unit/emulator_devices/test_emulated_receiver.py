@@ -8,6 +8,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyubx2 import NMEA_PROTOCOL, SET, UBX_PROTOCOL, UBXMessage, UBXReader
 
 from tests.unit.emulator_devices.wire import START_NS, START_S, SteadyPulses, qerr_of
@@ -317,3 +319,17 @@ def test_options_that_make_no_sense_are_refused() -> None:
 def test_the_same_seed_gives_the_same_bytes() -> None:
     assert make(seed=7).transmit(at(20)) == make(seed=7).transmit(at(20))
     assert make(seed=7).transmit(at(20)) != make(seed=8).transmit(at(20))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    key=st.sampled_from([0x068A, 0x068B, 0x068C, 0x0604, 0x0609, 0x0A04, 0x0107, 0x0601]),
+    payload=st.binary(max_size=60),
+    noise=st.binary(max_size=20),
+)
+def test_nothing_that_a_host_sends_stops_it(key: int, payload: bytes, noise: bytes) -> None:
+    device = make()
+    device.receive(noise + encode(key, payload) + noise, at(3.5))
+    device.transmit(at(7.9))
+    device.receive(bytes(4), at(8.0))  # ends an unfinished frame
+    assert device.transmit(at(12.0)) is not None

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.emulator_devices.wire import START_NS, START_S, SteadyPulses
 from timecard.emulator.oscillator import OscillatorPhysics
@@ -353,3 +355,20 @@ def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="firmware"):
         Part(firmware="1.0")
     assert SerialLine(57_600).next_ns() is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    data=st.one_of(
+        st.binary(max_size=60),
+        st.from_regex(r"\{(get|set|add)(#[0-9A-F]{2})?,[A-Za-z0-9,.\-\"\\|]{0,30}\}", fullmatch=True).map(
+            str.encode
+        ),
+    )
+)
+def test_nothing_that_a_host_sends_stops_it(data: bytes) -> None:
+    part = Part()
+    part.device.receive(data, part.t_ns)
+    part.sleep(5)
+    part.device.transmit(part.t_ns)
+    assert part.send("}{device?}").endswith("[=sa5x]\r\n")

@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from timecard.emulator.world import VirtualTime
-from timecard.errors import DeviceTimeoutError, ProtocolError, RefusedError, UnsupportedError
+from timecard.errors import DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError, UnsupportedError
 from timecard.mac.client import ERRORS, LineClient, checksum
 
 Answer = Callable[[str], bytes]
@@ -214,3 +216,16 @@ def test_an_endless_line_is_bounded() -> None:
         target.request("get", "Locked")
     assert len(target._buffer) < 10_000
     assert target.dropped > 5
+
+
+@settings(max_examples=200, deadline=None)
+@given(noise=st.binary(max_size=80), bracketed=st.booleans())
+def test_any_answer_is_a_value_or_an_error_of_the_device(noise: bytes, bracketed: bool) -> None:
+    def answer(request: str) -> bytes:
+        return b"[#" + noise + b"]\r\n" if bracketed else noise + b"\n"
+
+    try:
+        client(answer, answer)[0].request("get", "Locked")
+    except TimeCardError:
+        return
+    raise AssertionError("noise was taken for an answer")
