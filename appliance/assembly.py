@@ -42,6 +42,7 @@ class Assembly:
 
     card: Card
     engine: Engine
+    receiver: UbloxReceiver
     runners: list[SourceRunner]
     oscillator_source: OscillatorSource | None
     oscillator: OscillatorIdentity | None
@@ -123,6 +124,7 @@ def assemble(
     return Assembly(
         card=card,
         engine=engine,
+        receiver=receiver,
         runners=runners,
         oscillator_source=oscillator_source,
         oscillator=identity,

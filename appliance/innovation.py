@@ -124,6 +124,56 @@ class RejectionWatch:
         return Verdict.CLOCK if from_zero and possible else Verdict.REFERENCE
 
 
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """Innovations that lean to one side."""
+
+    mean_ns: float
+    seconds: float
+
+    @property
+    def rate_ppb(self) -> float:
+        """Rate that would have brought it about."""
+        return 2.0 * abs(self.mean_ns) / self.seconds
+
+
+class BiasWatch:
+    """Two-sided CUSUM on the normalised innovation: small shifts that persist, far below the gate.
+
+    The limit is high: one false alarm in years of white innovations. Rounding of stamps is not white, it can
+    stand still for minutes; ``coarse_ns`` of each sample is therefore taken off first.
+    """
+
+    SLACK: Final = 0.5
+    LIMIT: Final = 16.0
+
+    def __init__(self) -> None:
+        self._sums: list[float]
+        self._residuals_ns: list[float]
+        self._counts: list[int]
+        self.clear()
+
+    def note(self, residual_ns: float, sigma_ns: float, coarse_ns: float) -> Bias | None:
+        """Take an accepted sample; a bias when one has been shown, which also starts the watch anew."""
+        for side, sign in enumerate((1.0, -1.0)):
+            step = (sign * residual_ns - coarse_ns) / sigma_ns - self.SLACK
+            self._sums[side] = max(0.0, self._sums[side] + step)
+            if self._sums[side] == 0.0:
+                self._residuals_ns[side], self._counts[side] = 0.0, 0
+                continue
+            self._residuals_ns[side] += residual_ns
+            self._counts[side] += 1
+            if self._sums[side] > self.LIMIT:
+                found = Bias(self._residuals_ns[side] / self._counts[side], float(self._counts[side]))
+                self.clear()
+                return found
+        return None
+
+    def clear(self) -> None:
+        """Start anew."""
+        self._sums, self._residuals_ns, self._counts = [0.0, 0.0], [0.0, 0.0], [0, 0]
+
+
 class InnovationStatistics:
     """Running means of the normalised innovation squared (NIS), short and long."""
 

@@ -122,13 +122,12 @@ class Pilot:
             return []
         if self._module.changing(mono_ns):
             tracker.open(self.oscillator.runaway_ppb)
-        innovation = tracker.sample(
-            mono_ns,
-            sample_ns,
-            tracker.estimator.sample_variance_ns2(
-                sawtooth_removed=pulse.qerr_ns is not None, resolution_ns=pulse.resolution_ns
-            ),
+        has_qerr = pulse.qerr_ns is not None
+        variance_ns2 = tracker.estimator.sample_variance_ns2(
+            sawtooth_removed=has_qerr, resolution_ns=pulse.resolution_ns
         )
+        coarse_ns = (pulse.resolution_ns + (0.0 if has_qerr else self.gnss.sawtooth_pp_ns)) / 2.0
+        innovation = tracker.sample(mono_ns, sample_ns, variance_ns2, coarse_ns)
         if innovation is None:
             self._counters["samples_late"] += 1
             return []
@@ -240,8 +239,8 @@ class Pilot:
             (self.forced_holdover, "asked for by an operator"),
             (lost is not None, f"reference lost: {lost}"),
             (error_s is not None, f"receiver's time is wrong by {error_s} s"),
-            (silent_s >= self.config.coast_s, f"no pulse for {silent_s:.0f} s"),
-            (uncertain, f"no pulse for {silent_s:.0f} s and the bound is above the lock limit"),
+            (silent_s >= self.config.coast_s, f"no pulse for {int(silent_s)} s"),
+            (uncertain, f"no pulse for {int(silent_s)} s and the bound is above the lock limit"),
         )
         return next((reason for holds, reason in table if holds), None)
 

@@ -97,8 +97,8 @@ def _limit(limit_ns: float, p: float, kind: str, seconds: float, as_of_tai_ns: i
     )
 
 
-def gnss_report(board: StatusBoard, mono_ns: int) -> GnssReport:
-    """The receiver's newest words; ``mono_ns`` is now."""
+def gnss_report(board: StatusBoard, mono_ns: int, *, warnings: tuple[str, ...] = ()) -> GnssReport:
+    """The receiver's newest words; ``mono_ns`` is now, ``warnings`` what its driver has to say of it."""
     fix, rf, leap, survey = board.fix, board.rf, board.leap, board.survey
     satellites, pulse, identity = board.satellites, board.pulse, board.receiver
     last_ns = board.last_gnss_mono_ns
@@ -137,7 +137,7 @@ def gnss_report(board: StatusBoard, mono_ns: int) -> GnssReport:
         survey_s=survey and survey.duration_s,
         position_sigma_m=survey and survey.position_sigma_m,
         last_message_age_s=None if last_ns is None else max(0.0, (mono_ns - last_ns) / NS_PER_S),
-        faults=_faults(board, GNSS_SOURCES),
+        faults=(*_faults(board, GNSS_SOURCES), *warnings),
         counters={name: count for name, count in sorted(board.counters.items()) if name not in _NOT_GNSS},
         why_null=why,
     )

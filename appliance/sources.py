@@ -84,8 +84,18 @@ class SourceRunner:
 
 
 def gnss_runner(receiver: GnssReceiver, timebase: Timebase) -> SourceRunner:
-    """The receiver's words."""
-    return SourceRunner("gnss", lambda: receiver.poll(0.0), timebase, period_s=0.05, start=receiver.start)
+    """The receiver's words. One that has restarted has lost its settings and is set up again."""
+    restarts = 0
+
+    def poll() -> Iterable[Event]:
+        nonlocal restarts
+        events = receiver.poll(0.0)
+        if receiver.restarts != restarts:
+            receiver.start()
+            restarts = receiver.restarts
+        return events
+
+    return SourceRunner("gnss", poll, timebase, period_s=0.05, start=receiver.start)
 
 
 def edge_runner(

@@ -43,6 +43,7 @@ class StartUp:
         self.time_verified = False
         """The second was verified and the clock stepped onto it: the next edge begins the filter."""
         self.waiting_for = "the first reading of the card's clock"
+        self._missed = True
 
     def reset(self) -> None:
         """Begin anew."""
@@ -61,7 +62,11 @@ class StartUp:
             (self._health.usable(mono_ns), reference),
         )
         missing = [reason for passed, reason in table if not passed]
-        self.waiting_for = missing[0] if missing else "two pulses that name the same time"
+        if missing:
+            self.waiting_for = missing[0]
+        elif self._missed:
+            self.waiting_for = "two pulses that name the same time"
+        self._missed = bool(missing)
         return not missing
 
     def edge(self, stamp: EdgeStamp, second_tai_ns: int) -> Start | None:

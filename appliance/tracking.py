@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from appliance.estimator import Estimator, FilterState, Innovation
-from appliance.innovation import FrequencyWatch, InnovationStatistics, RejectionWatch, Verdict
+from appliance.innovation import BiasWatch, FrequencyWatch, InnovationStatistics, RejectionWatch, Verdict
 from appliance.models import GnssModel, OscillatorModel
 from appliance.servo import SteeringRecord
 from timecard.timescale import NS_PER_S
@@ -50,8 +50,10 @@ class Tracker:
         self.rejections = RejectionWatch(estimator.oscillator.jump_ppb, estimator.oscillator.runaway_ppb)
         self.frequency_watch = FrequencyWatch(estimator.oscillator.settled_ppb)
         self.accepted_run = 0
+        self.biases_followed = 0
         self.last_sample_ns: float | None = None
         self.last_accepted_mono_ns: int | None = None
+        self._bias = BiasWatch()
         self._steering = steering
         self._anchor_ns = mono_ns
         self._start_ns = mono_ns - round(age_s * NS_PER_S)
@@ -102,8 +104,13 @@ class Tracker:
             self._reference_degc = degc
         self.temperature_degc = degc - self._reference_degc
 
-    def sample(self, mono_ns: int, sample_ns: float, variance_ns2: float) -> Innovation | None:
-        """Take a pulse; None when its second has been used already or is past."""
+    def sample(
+        self, mono_ns: int, sample_ns: float, variance_ns2: float, coarse_ns: float = 0.0
+    ) -> Innovation | None:
+        """Take a pulse; None when its second has been used already or is past.
+
+        ``coarse_ns`` is the part of the sample's error that is rounding, at most.
+        """
         if self.last_accepted_mono_ns is not None and mono_ns - self.last_accepted_mono_ns < NS_PER_S // 2:
             return None
         seconds = (mono_ns - self._anchor_ns) / NS_PER_S
@@ -113,6 +120,7 @@ class Tracker:
         innovation = self.estimator.update(sample_ns, variance_ns2)
         if innovation.accepted:
             self._accepted(mono_ns, sample_ns, innovation)
+            self._follow_bias(mono_ns, innovation, coarse_ns)
         else:
             self.accepted_run = 0
         return innovation
@@ -151,6 +159,7 @@ class Tracker:
         """The oscillator itself is no longer what it was."""
         self.estimator.open_frequency(frequency_ppb, phase_ns)
         self._copies.clear()
+        self._bias.clear()
         self.frequency_watch.clear()
         self.accepted_run = 0
 
@@ -224,6 +233,13 @@ class Tracker:
         self.frequency_watch.note(now_s, self.estimator.oscillator_ppb())
         if not self._copies or mono_ns - self._copies[-1][0] >= COPY_EVERY_S * NS_PER_S:
             self._copies.append((mono_ns, self._steered_ns, self.estimator.save()))
+
+    def _follow_bias(self, mono_ns: int, innovation: Innovation, coarse_ns: float) -> None:
+        """Innovations that lean: let go of the frequency, if the oscillator can have moved so fast."""
+        bias = self._bias.note(innovation.residual_ns, math.sqrt(innovation.variance_ns2), coarse_ns)
+        if bias is not None and bias.rate_ppb <= self.oscillator.jump_ppb * self._jump_allowance(mono_ns):
+            self.biases_followed += 1
+            self.open(max(bias.rate_ppb, self.oscillator.settled_ppb), abs(bias.mean_ns))
 
     def _jump_allowance(self, mono_ns: int) -> float:
         return 1.0 + YOUNG_JUMP * math.exp(-self.age_s(mono_ns) / YOUNG_S)

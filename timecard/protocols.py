@@ -83,6 +83,11 @@ class EdgeSource(Protocol):
 class GnssReceiver(Protocol):
     """A receiver: everything it says, as events."""
 
+    @property
+    def restarts(self) -> int:
+        """How often the receiver was seen to begin anew by itself: its settings may be gone."""
+        ...
+
     def start(self) -> None:
         """Identify and configure the receiver; raises when it does not answer."""
         ...

@@ -3,9 +3,11 @@
  *
  *   server_driver EVENT_PORT GENERAL_PORT SCENARIO [ROUNDS]
  *
- * Scenarios: fuzz (random and mutated datagrams, while the page is rewritten), step (CLOCK_REALTIME is
- * stepped), stamps (transmit stamps are lost, then late), failed-send (sends fail while the kernel numbers
- * the stamps). Clocks and system calls are bent by the linker's --wrap; nothing of the host is changed.
+ * Scenarios: fuzz (random and mutated datagrams, while the page is rewritten), late (the server is slow
+ * before and after each system call), step (CLOCK_REALTIME is stepped), stamps (transmit stamps are lost,
+ * then late), failed-send (sends fail while the kernel numbers the stamps), hardware (an interface that
+ * stamps with a PHC of its own, played on the kernel's software stamps). Clocks and system calls are bent by
+ * the linker's --wrap; nothing of the host is changed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,7 +40,8 @@ static uint16_t event_port, general_port;
 
 static _Atomic int64_t real_shift_ns;
 static _Atomic bool hide_stamps;
-static _Atomic int failing_sends; /* fail after the kernel has sent, and used up a number */
+static _Atomic unsigned dawdle_us; /* after receiving, before sending */
+static _Atomic int failing_sends;  /* fail after the kernel has sent, and used up a number */
 
 int __real_clock_gettime(clockid_t id, struct timespec *now);
 int __real_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
@@ -90,6 +93,9 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
         return -1;
     }
     received = __real_recvmmsg(fd, messages, count, flags, timeout);
+    if (received > 0 && atomic_load(&dawdle_us) > 0) {
+        usleep(atomic_load(&dawdle_us));
+    }
     for (int i = 0; i < received && atomic_load(&nic_stamps); i++) {
         stamp_like_a_nic(&messages[i].msg_hdr);
     }
@@ -163,6 +169,9 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
     ssize_t result;
 
     atomic_fetch_sub(&failing_sends, fails);
+    if (atomic_load(&dawdle_us) > 0) {
+        usleep(atomic_load(&dawdle_us));
+    }
     result = __real_sendmsg(fd, message, flags);
     if (fails) {
         errno = ENOBUFS;
@@ -270,14 +279,35 @@ static size_t receive(int fd, uint8_t *data, size_t room, int wait_ms)
 static const uint8_t sptp_request[] = {0x01,        0x12, 0,    44,   0,           0,    0x24,    0x00,
                                        [20] = 0x0C, 0x42, 0xA1, 0xFF, [28] = 0x10, 0x92, [43] = 0};
 
-static int64_t last_t4_ns; /* of the newest Sync, TAI */
+static int64_t last_t4_ns, last_t1_ns; /* of the newest exchange, as told by the server */
+
+static int64_t timestamp_ns(const uint8_t *message)
+{
+    uint64_t seconds = 0;
+    uint64_t nanoseconds = 0;
+
+    for (int i = 34; i < 40; i++) {
+        seconds = seconds << 8 | message[i];
+    }
+    for (int i = 40; i < 44; i++) {
+        nanoseconds = nanoseconds << 8 | message[i];
+    }
+    return (int64_t)(seconds * NS_PER_S + nanoseconds);
+}
+
+static int64_t real_now_ns(void)
+{
+    struct timespec real;
+
+    __real_clock_gettime(CLOCK_REALTIME, &real);
+    return real.tv_sec * NS_PER_S + real.tv_nsec;
+}
 
 /* Ask once; how many of the two answers came. */
 static int exchange(int fd, int family, uint16_t sequence, int wait_ms)
 {
     uint8_t request[sizeof(sptp_request)];
     uint8_t reply[256];
-    uint64_t seconds = 0;
     int got = 0;
     size_t size;
 
@@ -289,13 +319,7 @@ static int exchange(int fd, int family, uint16_t sequence, int wait_ms)
         CHECK(size >= 44);
         if (reply[30] == request[30] && reply[31] == request[31]) { /* others answer earlier datagrams */
             CHECK((reply[0] & 15) == (got == 0 ? PTP_SYNC : PTP_ANNOUNCE));
-            if (got == 0) {
-                for (int i = 34; i < 40; i++) {
-                    seconds = seconds << 8 | reply[i];
-                }
-                last_t4_ns = (int64_t)seconds * NS_PER_S +
-                             (reply[40] << 24 | reply[41] << 16 | reply[42] << 8 | reply[43]);
-            }
+            *(got == 0 ? &last_t4_ns : &last_t1_ns) = timestamp_ns(reply);
             got++;
         }
     }
@@ -457,6 +481,38 @@ static void step(void)
     CHECK(exchange(fd, AF_INET, 2, 500) == 2); /* and answers again */
 }
 
+/* However late the server is, its timestamps are those of the packets. */
+static void late(void)
+{
+    static const bool kernel_stamp_ids[] = {false, true};
+    const int64_t dawdle_ns = 5000000;
+
+    for (int i = 0; i < 2; i++) {
+        int fd;
+
+        publish(37 * NS_PER_S, true);
+        start_server(kernel_stamp_ids[i], "");
+        fd = client_socket(AF_INET);
+        usleep(50000); /* the kernel starts to stamp a moment after it is first asked to */
+        atomic_store(&dawdle_us, dawdle_ns / 1000);
+        for (uint16_t sequence = 0; sequence < 10; sequence++) {
+            int64_t before_ns = real_now_ns() + 37 * NS_PER_S;
+            int64_t after_ns;
+
+            CHECK(exchange(fd, AF_INET, sequence, 500) == 2);
+            after_ns = real_now_ns() + 37 * NS_PER_S;
+            CHECK(last_t4_ns > before_ns - 1000 && last_t4_ns < before_ns + dawdle_ns);
+            CHECK(last_t1_ns - last_t4_ns >= 2 * dawdle_ns - 1000);
+            CHECK(after_ns - last_t1_ns >= 2 * dawdle_ns - 1000);
+        }
+        atomic_store(&dawdle_us, 0);
+        close(fd);
+        if (i == 0) {
+            server_free(server);
+        }
+    }
+}
+
 static void stamps(void)
 {
     int fd;
@@ -500,6 +556,7 @@ static void failed_send(void)
 
 static void hardware(void)
 {
+    int64_t late_ns;
     int fd;
 
     atomic_store(&nic_stamps, true);
@@ -515,16 +572,9 @@ static void hardware(void)
     CHECK(counter("dropped.no_time") == 2);
     published_phc = PHC_INDEX;
     publish(250 * NS_PER_S, true);
-    last_t4_ns = 0;
     CHECK(exchange(fd, AF_INET, 3, 500) == 2);
-    {
-        struct timespec real;
-        int64_t late_ns;
-
-        __real_clock_gettime(CLOCK_REALTIME, &real);
-        late_ns = real.tv_sec * NS_PER_S + real.tv_nsec + 250 * NS_PER_S - last_t4_ns;
-        CHECK(late_ns > 0 && late_ns < NS_PER_S);
-    }
+    late_ns = real_now_ns() + 250 * NS_PER_S - last_t4_ns;
+    CHECK(late_ns > 0 && late_ns < NS_PER_S);
     server_stop(server);
     CHECK(server_start(server, &(struct start_error){0}));
     CHECK(nic_sets == 2); /* stamping already: left as it is */
@@ -539,6 +589,8 @@ int main(int argc, char **argv)
         fuzz(argc > 4 ? atol(argv[4]) : 20000);
     } else if (strcmp(argv[3], "step") == 0) {
         step();
+    } else if (strcmp(argv[3], "late") == 0) {
+        late();
     } else if (strcmp(argv[3], "stamps") == 0) {
         stamps();
     } else if (strcmp(argv[3], "failed-send") == 0) {

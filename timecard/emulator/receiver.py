@@ -117,7 +117,10 @@ class EmulatedReceiver(FrontEnd):
         return next_epoch if waiting is None else min(waiting, next_epoch)
 
     def edge(self, second_tai_s: int) -> GnssPulse:
-        """The pulse of a whole TAI second at the receiver's pin; asked for when that second begins."""
+        """The pulse of a whole TAI second at the receiver's pin.
+
+        Asked for when that second begins, or up to a minute later.
+        """
         self.advance(second_tai_s * NS_PER_S)
         known = self._pulses.get(second_tai_s)
         return self._gnss.edge(second_tai_s)._replace(present=False) if known is None else known

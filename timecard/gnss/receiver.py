@@ -78,11 +78,16 @@ class UbloxReceiver:
         return ReceiverHealth(
             last_frame_mono_ns=self._last_frame_mono_ns,
             uptime_ms=self._decoder.uptime_ms,
-            restarts=self._decoder.restarts,
+            restarts=self.restarts,
             frames=self._frames,
             corrupt_bytes=self._corrupt_bytes + self._framer.unreported_bytes,
             warnings=(*self._warnings, problem) if problem else tuple(self._warnings),
         )
+
+    @property
+    def restarts(self) -> int:
+        """How often the receiver was seen to begin anew by itself."""
+        return self._decoder.restarts
 
     def start(self) -> None:
         """Identify and configure; what arrives meanwhile is given out by ``poll``.

@@ -142,9 +142,8 @@ class ClosedLoop:
         config: DisciplineConfig,
         *,
         with_qerr: bool = True,
-        clock_error_ns: float = 0.0,
+        clock_error_ns: int | float = 0.0,
         antenna_ns: float = 0.0,
-        sleeping_after: int | None = None,
         discipline: Discipline | None = None,
     ) -> None:
         self.world, self.config = world, config
@@ -154,7 +153,10 @@ class ClosedLoop:
         self.second = 0
         self._with_qerr = with_qerr
         self._antenna_ns = antenna_ns
-        self._shift_ns = clock_error_ns
+        whole_ns = round(clock_error_ns)
+        self._base_ns = whole_ns if abs(whole_ns) > 1e9 else 0
+        """The clock's gross error, which a float cannot hold."""
+        self._shift_ns = clock_error_ns - self._base_ns
         self._steered_ns = 0.0
         self._steering_ppb = 0.0
         self._steered_at_s = 0.0
@@ -181,6 +183,14 @@ class ClosedLoop:
         extra = self._extra_ns + self._extra_ppb * (t_s - self.second)
         return float(free + steered + extra + self._shift_ns)
 
+    def move_clock(self, delta_ns: int) -> None:
+        """The clock is stepped, by whoever."""
+        gross_ns, self._base_ns = self._base_ns + delta_ns, 0
+        if abs(gross_ns) > 1e9:
+            self._base_ns = gross_ns
+        else:
+            self._shift_ns += gross_ns
+
     def _steer(self, ppb: float, t_s: float) -> SteeringApplied:
         self._steered_ns += self._steering_ppb * (t_s - self._steered_at_s)
         limit = self.config.actuator_max_ppb
@@ -191,7 +201,7 @@ class ClosedLoop:
         """What the clock shows; the whole seconds are kept apart from the fractions of a ns."""
         whole = math.floor(t_s)
         base = (START_TAI_S + whole) * NS_PER_S
-        return base + math.floor((t_s - whole) * NS_PER_S + self.error_ns(t_s))
+        return base + self._base_ns + math.floor((t_s - whole) * NS_PER_S + self.error_ns(t_s))
 
     # ------------------------------------------------------------------ one second
 
@@ -211,7 +221,7 @@ class ClosedLoop:
             for action in self.discipline.handle(pending.pop(0)):
                 self.actions.append(action)
                 if isinstance(action, StepClock):
-                    self._shift_ns += action.delta_ns
+                    self.move_clock(action.delta_ns)
                     pending.append(ClockStepped(delta_ns=action.delta_ns, mono_ns=self.mono_ns(t_s)))
                 elif isinstance(action, Steer):
                     if self.config.topology == "B":
@@ -240,7 +250,7 @@ class ClosedLoop:
             )
             stamp = EdgeStamp(
                 channel="ts0",
-                card_tai_ns=tai_ns + round(shown_ns),
+                card_tai_ns=tai_ns + self._base_ns + round(shown_ns),
                 event_count=self._edges,
                 dropped=False,
                 read_mono_ns=self.mono_ns(t + 0.03),

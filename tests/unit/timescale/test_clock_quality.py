@@ -17,7 +17,7 @@ S = ClockState
 
 
 def _quality(state: ClockState, bound_ns: float | None = 60.0, **options: Any) -> ClockQuality:
-    defaults = {"profile": "meta", "budget_ns": 1000.0, "oscillator": "rubidium"}
+    defaults: dict[str, Any] = {"profile": "meta", "budget_ns": 1000.0, "oscillator": "rubidium"}
     return clock_quality(state, bound_ns, **(defaults | options))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,18 +113,29 @@ def test_limits_that_are_passed_or_never_reached() -> None:
     assert [limit.seconds for limit in limits if limit.limit_ns == 1e12] == [math.inf, math.inf]
 
 
-def test_readiness_says_what_is_missing() -> None:
-    sa53 = OSCILLATORS["sa53"]
-    ready = {"locked": True, "locked_for_s": 900.0, "learn_s": 600.0, "frequency_sigma_ppb": 2.5e-3}
-    assert not_ready_reasons(sa53, oscillator_locked=True, **ready) == ()
-    assert not_ready_reasons(sa53, oscillator_locked=None, **ready) == ()
-    assert "not locked" in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "locked": False})[0]
-    assert (
-        "watched for 100 s"
-        in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "locked_for_s": 100.0})[0]
-    )
-    assert (
-        "known to 0.1 ppb"
-        in not_ready_reasons(sa53, oscillator_locked=True, **{**ready, "frequency_sigma_ppb": 0.1})[0]
-    )
-    assert "module not locked" in not_ready_reasons(sa53, oscillator_locked=False, **ready)[0]
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, None),
+        ({"oscillator_locked": None}, None),
+        ({"locked": False}, "not locked"),
+        ({"locked_for_s": 100.0}, "watched for 100 s"),
+        ({"frequency_sigma_ppb": 0.1}, "known to 0.1 ppb"),
+        ({"frequency_sigma_ppb": None}, "not known"),
+        ({"oscillator_locked": False}, "module not locked"),
+    ],
+)
+def test_readiness_says_what_is_missing(change: dict[str, Any], says: str | None) -> None:
+    facts: dict[str, Any] = {
+        "locked": True,
+        "locked_for_s": 900.0,
+        "learn_s": 600.0,
+        "frequency_sigma_ppb": 2.5e-3,
+        "oscillator_locked": True,
+    }
+    reasons = not_ready_reasons(OSCILLATORS["sa53"], **(facts | change))
+    if says is None:
+        assert reasons == ()
+    else:
+        assert len(reasons) == 1
+        assert says in reasons[0]
