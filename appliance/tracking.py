@@ -24,7 +24,7 @@ ROLL_BACK_S: Final = 40
 """Copies at least this much older than the trouble are trusted."""
 SNAP_S: Final = 0.005
 """Pulses are whole seconds apart; the monotonic clock's own rate and a read's latency are not the clock's."""
-YOUNG_S: Final = 600.0
+YOUNG_S: Final = 150.0
 YOUNG_JUMP: Final = 20.0
 """An oscillator seen for the first time (warming up, perhaps) is allowed this much more, fading out."""
 

@@ -4,10 +4,10 @@
  *   server_driver EVENT_PORT GENERAL_PORT SCENARIO [ROUNDS]
  *
  * Scenarios: fuzz (random and mutated datagrams, while the page is rewritten), late (the server is slow
- * before and after each system call), step (CLOCK_REALTIME is stepped), stamps (transmit stamps are lost,
- * then late), failed-send (sends fail while the kernel numbers the stamps), hardware (an interface that
- * stamps with a PHC of its own, played on the kernel's software stamps). Clocks and system calls are bent by
- * the linker's --wrap; nothing of the host is changed.
+ * before and after each system call), jump (the page changes amid an exchange), step (CLOCK_REALTIME is
+ * stepped), stamps (transmit stamps are lost, then late), failed-send (sends fail while the kernel numbers
+ * the stamps), hardware (an interface that stamps with a PHC of its own, played on the kernel's software
+ * stamps). Clocks and system calls are bent by the linker's --wrap; nothing of the host is changed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -183,6 +183,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 /* ---- page, server, client ---- */
 
 static int published_phc = -1;
+static uint32_t published_epoch;
 
 static void publish(int64_t offset_ns, bool serving)
 {
@@ -201,8 +202,12 @@ static void publish(int64_t offset_ns, bool serving)
     data.phc.anchor_ns = real.tv_sec * NS_PER_S + real.tv_nsec - PHC_BEHIND_NS;
     data.phc.valid = published_phc >= 0;
     data.phc.phc_index = published_phc;
-    data.announce = (struct clock_announce){
-        .grandmaster_identity = IDENTITY, .clock_class = 6, .clock_accuracy = 0x25, .flags = 8, .valid = 1};
+    data.announce = (struct clock_announce){.grandmaster_identity = IDENTITY,
+                                            .epoch = published_epoch,
+                                            .clock_class = 6,
+                                            .clock_accuracy = 0x25,
+                                            .flags = 8,
+                                            .valid = 1};
     clock_page_write(&page, &data);
 }
 
@@ -481,6 +486,49 @@ static void step(void)
     CHECK(exchange(fd, AF_INET, 2, 500) == 2); /* and answers again */
 }
 
+/* Counters move when the server gets to it. */
+static void expect(const char *name, uint64_t at_least)
+{
+    for (int i = 0; i < 400 && counter(name) < at_least; i++) {
+        usleep(5000);
+    }
+    CHECK(counter(name) >= at_least);
+}
+
+/* Send a request, and change what the page says while the server is between its T4 and its T1. */
+static void change_amid(int fd, int64_t offset_ns)
+{
+    uint8_t reply[256];
+
+    send_to(fd, AF_INET, event_port, sptp_request, sizeof(sptp_request));
+    usleep(75000);
+    publish(offset_ns, true);
+    CHECK(receive(fd, reply, sizeof(reply), 500) == 44); /* the Sync, with T4 of the old clock */
+}
+
+/* Two timestamps of one exchange never come from two clocks. */
+static void jump(void)
+{
+    int64_t offset_ns = 37 * NS_PER_S;
+    uint8_t reply[256];
+    int fd;
+
+    publish(offset_ns, true);
+    start_server(false, "");
+    fd = client_socket(AF_INET);
+    CHECK(exchange(fd, AF_INET, 1, 500) == 2);
+    atomic_store(&dawdle_us, 50000);
+    change_amid(fd, offset_ns += 20000); /* the map moves by 20 us */
+    expect("dropped.step", 1);
+    published_epoch++;
+    change_amid(fd, offset_ns); /* only the epoch changes */
+    expect("dropped.step", 2);
+    change_amid(fd, offset_ns); /* an ordinary renewal */
+    CHECK(receive(fd, reply, sizeof(reply), 500) == 64);
+    CHECK(counter("dropped.step") == 2 && counter("tx.announce") == 2);
+    atomic_store(&dawdle_us, 0);
+}
+
 /* However late the server is, its timestamps are those of the packets. */
 static void late(void)
 {
@@ -493,7 +541,6 @@ static void late(void)
         publish(37 * NS_PER_S, true);
         start_server(kernel_stamp_ids[i], "");
         fd = client_socket(AF_INET);
-        usleep(50000); /* the kernel starts to stamp a moment after it is first asked to */
         atomic_store(&dawdle_us, dawdle_ns / 1000);
         for (uint16_t sequence = 0; sequence < 10; sequence++) {
             int64_t before_ns = real_now_ns() + 37 * NS_PER_S;
@@ -523,7 +570,7 @@ static void stamps(void)
     CHECK(exchange(fd, AF_INET, 1, 500) == 2);
     atomic_store(&hide_stamps, true);
     CHECK(exchange(fd, AF_INET, 2, 200) == 1); /* a Sync, and no Announce without T1 */
-    CHECK(counter("txts.missing") == 1);
+    expect("txts.missing", 1);
     CHECK(counter("tx.announce") == 1);
     atomic_store(&hide_stamps, false); /* now it comes, too late */
     CHECK(exchange(fd, AF_INET, 3, 500) == 2);
@@ -533,8 +580,7 @@ static void stamps(void)
     for (int i = 0; i < 400; i++) {
         send_to(fd, AF_INET, event_port, sptp_request, sizeof(sptp_request));
     }
-    usleep(30000);
-    CHECK(counter("dropped.busy") > 0);
+    expect("dropped.busy", 1);
     atomic_store(&hide_stamps, false);
 }
 
@@ -591,6 +637,8 @@ int main(int argc, char **argv)
         step();
     } else if (strcmp(argv[3], "late") == 0) {
         late();
+    } else if (strcmp(argv[3], "jump") == 0) {
+        jump();
     } else if (strcmp(argv[3], "stamps") == 0) {
         stamps();
     } else if (strcmp(argv[3], "failed-send") == 0) {

@@ -271,7 +271,7 @@ def test_no_byte_sequence_upsets_the_decoder(build: Build, vectors: list[dict[st
     assert {"ok", "size", "length", "tlv", "trailer"} <= verdicts
 
 
-@pytest.mark.parametrize("scenario", ["late", "step", "stamps", "failed-send", "hardware"])
+@pytest.mark.parametrize("scenario", ["late", "jump", "step", "stamps", "failed-send", "hardware"])
 @pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD])
 def test_server_scenario(build: Build, sanitizer: str, scenario: str) -> None:
     run(build("server_driver", sanitizer), *free_ports(), scenario)

@@ -130,13 +130,14 @@ def test_a_reference_that_steps_is_not_followed(topology: str, oscillator: str) 
     assert violations(rows) == []
 
 
-def test_a_reference_that_runs_away_is_not_followed() -> None:
+@pytest.mark.parametrize(("topology", "oscillator"), SETUPS)
+def test_a_reference_that_runs_away_is_not_followed(topology: str, oscillator: str) -> None:
     def script(second: int, now: Second) -> None:
         now.late_ns = min(600.0, max(0.0, 1.0 * (second - T)))
 
-    _, rows = _play("B", "sa53", script, 1_300)
+    _, rows = _play(topology, oscillator, script, 1_300)
     assert rows[-1].state is ClockState.HOLDOVER
-    assert np.abs(errors(rows)[T:]).max() < 10.0
+    assert np.abs(errors(rows)[T:]).max() < 20.0
     assert violations(rows) == []
 
 

@@ -96,10 +96,16 @@ static bool open_all(struct server *server, struct start_error *error)
         *error = (struct start_error){ENOMEM, "no memory for the contracts"};
         return false;
     }
-    return worker_listen(&server->event, server, server->config.event_port, error) &&
-           worker_listen(&server->general, server, server->config.general_port, error) &&
-           worker_open_replies(&server->event, own_ids, error) &&
-           worker_open_replies(&server->general, own_ids, error);
+    if (!worker_listen(&server->event, server, server->config.event_port, error) ||
+        !worker_listen(&server->general, server, server->config.general_port, error) ||
+        !worker_open_replies(&server->event, own_ids, error) ||
+        !worker_open_replies(&server->general, own_ids, error)) {
+        return false;
+    }
+    if (!server->config.sockets.hardware_stamps) {
+        socket_await_stamps();
+    }
+    return true;
 }
 
 /* Signals are the main thread's business. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wire.h"
@@ -184,21 +185,69 @@ int socket_send(int fd, const struct endpoint *to, uint8_t *data, size_t size, c
     return sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* A socket on loopback, with its own address in `self`; -1 when there is no loopback. */
+static int scratch_socket(struct endpoint *self, int stamps)
+{
+    socklen_t length = sizeof(self->peer.v4);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *self = (struct endpoint){.peer.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+    if (fd >= 0 && (bind(fd, &self->peer.any, length) < 0 || getsockname(fd, &self->peer.any, &length) < 0 ||
+                    !set_int(fd, SOL_SOCKET, SO_TIMESTAMPING, stamps))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 bool socket_takes_stamp_ids(void)
 {
     const struct socket_options software = {0};
-    struct endpoint self = {.peer.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t length = sizeof(self.peer.v4);
+    struct endpoint self;
     uint8_t nothing[1] = {0};
     uint32_t id = 0;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool takes = fd >= 0 && bind(fd, &self.peer.any, length) == 0 &&
-                 getsockname(fd, &self.peer.any, &length) == 0 &&
-                 set_int(fd, SOL_SOCKET, SO_TIMESTAMPING, transmit_stamps(&software)) &&
-                 socket_send(fd, &self, nothing, 0, &id) == 0; /* to itself; older kernels say EINVAL */
+    int fd = scratch_socket(&self, transmit_stamps(&software));
+    bool takes = fd >= 0 && socket_send(fd, &self, nothing, 0, &id) == 0; /* older kernels say EINVAL */
 
     if (fd >= 0) {
         close(fd);
     }
     return takes;
+}
+
+/* Did this datagram come with a stamp? Also false when there is no datagram. */
+static bool receive_stamped(int fd)
+{
+    _Alignas(struct cmsghdr) char control[256];
+    struct msghdr header = {.msg_control = control, .msg_controllen = sizeof(control)};
+
+    if (recvmsg(fd, &header, MSG_DONTWAIT) < 0) {
+        return false;
+    }
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void socket_await_stamps(void)
+{
+    enum { TRIES = 100, PAUSE_NS = 1000000 };
+    const struct socket_options software = {0};
+    const struct timespec pause = {0, PAUSE_NS};
+    struct endpoint self;
+    uint8_t nothing[1] = {0};
+    int fd = scratch_socket(&self, receive_stamps(&software));
+
+    for (int i = 0; fd >= 0 && i < TRIES && socket_send(fd, &self, nothing, 0, NULL) == 0; i++) {
+        if (receive_stamped(fd)) {
+            break;
+        }
+        nanosleep(&pause, NULL);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
 }

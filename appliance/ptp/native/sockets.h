@@ -35,6 +35,12 @@ int socket_restart_stamp_ids(int fd, const struct socket_options *options);
 bool socket_takes_stamp_ids(void);
 
 /*
+ * Wait until the kernel really stamps what is received. It starts to a moment after the first socket has
+ * asked for it, and until then hands out packets with no stamp or a late one. A tenth of a second at most.
+ */
+void socket_await_stamps(void);
+
+/*
  * Send from `to->local` to `to->peer`; IPv6 gets its trailer (there must be room for two more bytes in
  * `data`). `stamp_id`: number of the transmit stamp, NULL to leave the numbering to the kernel. 0 or negative
  * errno.

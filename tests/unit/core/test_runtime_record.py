@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,12 @@ S = 1_000_000_000
 RECORD = RuntimeRecord(
     card_id="pci-1", boot_id="boot-a", mono_raw_ns=100 * S, card_tai_ns=5_000 * S, discipline={"x": 1.5}
 )
-NOW = {"card_id": "pci-1", "boot_id": "boot-a", "mono_raw_ns": 160 * S, "card_tai_ns": 5_060 * S + 900_000}
+NOW: dict[str, Any] = {
+    "card_id": "pci-1",
+    "boot_id": "boot-a",
+    "mono_raw_ns": 160 * S,
+    "card_tai_ns": 5_060 * S + 900_000,
+}
 
 
 def test_a_running_card_resumes(tmp_path: Path) -> None:
@@ -33,9 +39,9 @@ def test_a_running_card_resumes(tmp_path: Path) -> None:
         ({"mono_raw_ns": 99 * S}, "older"),
     ],
 )
-def test_anything_else_does_not(tmp_path: Path, change: dict[str, object], word: str) -> None:
+def test_anything_else_does_not(tmp_path: Path, change: dict[str, Any], word: str) -> None:
     runtime_record.save(tmp_path, RECORD)
-    record, reason = runtime_record.load(tmp_path, **{**NOW, **change})  # type: ignore[arg-type]
+    record, reason = runtime_record.load(tmp_path, **(NOW | change))
     assert record is None
     assert word in reason
 

@@ -9,6 +9,7 @@ import pytest
 from appliance.estimator import Estimator
 from appliance.innovation import (
     MAX_SCALE,
+    BiasWatch,
     FrequencyWatch,
     InnovationStatistics,
     RejectionWatch,
@@ -82,6 +83,29 @@ def test_what_the_clock_may_have_done_itself_is_suspected_a_larger_glitch_is_not
     assert ours.suspect_ns == 0.0
     glitch.rejected(20.0, 500.0)
     assert glitch.suspect_ns == 0.0
+
+
+def test_a_lean_is_shown_long_before_the_gate_would_see_it() -> None:
+    rng, watch, found = random.Random(4), BiasWatch(), None
+    for k in range(200):
+        found = watch.note(rng.gauss(0, 0.4) + 0.02 * k, 0.4, 0.0)
+        if found is not None:
+            break
+    assert found is not None
+    assert 30 < k < 90, "0.02 ns/s against 0.4 ns of noise; the gate is at 2.4 ns"
+    assert found.mean_ns > 0.0
+    assert found.rate_ppb == pytest.approx(0.02, rel=1.5)
+
+
+def test_white_innovations_do_not_lean_in_months() -> None:
+    rng, watch = random.Random(5), BiasWatch()
+    assert all(watch.note(rng.gauss(0, 1.0), 1.0, 0.0) is None for _ in range(200_000))
+
+
+def test_a_rounding_that_stands_still_is_no_lean() -> None:
+    watch = BiasWatch()
+    assert all(watch.note(2.5, 1.55, 2.5) is None for _ in range(10_000))
+    assert any(watch.note(-5.0, 1.55, 2.5) is not None for _ in range(30)), "twice the rounding is"
 
 
 def test_statistics_of_white_innovations_and_of_wild_ones() -> None:
