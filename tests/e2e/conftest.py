@@ -74,7 +74,7 @@ class Appliance:
 
     def children(self) -> dict[str, int]:
         """Name of our own program -> pid, of the supervisor's children."""
-        found = {}
+        found: dict[str, int] = {}
         task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         for pid in task.read_text().split():
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

@@ -6,6 +6,7 @@ The emulator tells the truth every second: the bound must contain it, always. Ti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ S = ClockState
 CALM = {S.LOCKED, S.HOLDOVER, S.RECOVERING}
 
 
-def locked_simulation(seed: int = 3, **options: object) -> Simulation:
+def locked_simulation(seed: int = 3, **options: Any) -> Simulation:
     simulation = build(Config(), seed=seed, **options)
     simulation.run_s(LOCK_S)
     assert simulation.recorder.rows[-1].state is S.LOCKED
@@ -156,7 +157,7 @@ def test_a_module_without_lock_opens_the_bound() -> None:
 
 
 @pytest.mark.parametrize("oscillator", [{}, {"mac": "none", "oscillator": "ocxo"}])
-def test_a_temperature_step_is_ridden_through(oscillator: dict[str, str]) -> None:
+def test_a_temperature_step_is_ridden_through(oscillator: dict[str, Any]) -> None:
     simulation = locked_simulation(**oscillator)
     at_s = simulation.elapsed_s
     simulation.virtual.inject("temperature-step")
@@ -197,7 +198,7 @@ def test_a_dead_card_claims_nothing_and_comes_back() -> None:
 class Start:
     """How a card may be found, and how long it may take to lock."""
 
-    options: dict[str, object]
+    options: dict[str, Any]
     within_s: float
 
 
