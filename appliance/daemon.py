@@ -31,7 +31,7 @@ from appliance.runtime_record import RuntimeRecord
 from appliance.sources import SourceThread
 from appliance.state_directory import prepare
 from timecard.card import open_card
-from timecard.errors import TimeCardError
+from timecard.errors import DeviceLostError, TimeCardError
 from timecard.timebase import HostTimebase
 from timecard.timescale import NS_PER_S
 
@@ -150,6 +150,9 @@ class Core:
                 next_map_ns = max(next_map_ns + MAP_PERIOD_NS, now_ns)
             if now_ns >= next_tick_ns:
                 assembly.engine.tick()
+                if assembly.card.lost is not None:
+                    # Who started us starts us again: the runtime record resumes the clock on a new bus.
+                    raise DeviceLostError(assembly.card.name, "use the bus", assembly.card.lost)
                 self._report = publisher.publish(self._clock_map.state, ptp)
                 self._save_record(assembly)
                 next_tick_ns = max(next_tick_ns + TICK_PERIOD_NS, now_ns)

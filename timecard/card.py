@@ -93,6 +93,11 @@ class Card:
             sma=dict(str(connector).split(" ", 1) for connector in read_sma(self.bus)),
         )
 
+    @property
+    def lost(self) -> str | None:
+        """Why the card has to be opened again; None while its bus works, whatever the card says."""
+        return getattr(self.bus, "lost", None)
+
     def close(self) -> None:
         """Close the bus. The clock goes on as it is."""
         close = getattr(self.bus, "close", None)

@@ -185,21 +185,26 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 static int published_phc = -1;
 static uint32_t published_epoch;
 
+/* The host's time plus an offset; always from the same two readings, so that nothing else moves the map. */
 static void publish(int64_t offset_ns, bool serving)
 {
-    struct timespec real;
+    static int64_t raw_ns, real_ns;
     struct clock_data data = {.serving = serving};
-    int64_t raw_ns = host_raw_ns();
 
-    __real_clock_gettime(CLOCK_REALTIME, &real);
+    if (real_ns == 0) {
+        struct host_reading now = host_clock_take_reading();
+
+        raw_ns = now.raw_ns;
+        real_ns = now.real_ns;
+    }
     data.host = (struct clock_map){
         .anchor_ns = raw_ns,
-        .anchor_tai_ns = real.tv_sec * NS_PER_S + real.tv_nsec + offset_ns,
+        .anchor_tai_ns = real_ns + offset_ns,
         .valid_until_raw_ns = raw_ns + 100 * NS_PER_S,
         .valid = published_phc < 0, /* with a PHC map the other one is not needed */
     };
     data.phc = data.host;
-    data.phc.anchor_ns = real.tv_sec * NS_PER_S + real.tv_nsec - PHC_BEHIND_NS;
+    data.phc.anchor_ns = real_ns - PHC_BEHIND_NS;
     data.phc.valid = published_phc >= 0;
     data.phc.phc_index = published_phc;
     data.announce = (struct clock_announce){.grandmaster_identity = IDENTITY,
@@ -525,7 +530,8 @@ static void jump(void)
     expect("dropped.step", 2);
     change_amid(fd, offset_ns); /* an ordinary renewal */
     CHECK(receive(fd, reply, sizeof(reply), 500) == 64);
-    CHECK(counter("dropped.step") == 2 && counter("tx.announce") == 2);
+    expect("tx.announce", 2);
+    CHECK(counter("dropped.step") == 2);
     atomic_store(&dawdle_us, 0);
 }
 

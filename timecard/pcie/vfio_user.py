@@ -12,7 +12,7 @@ from timecard.pcie import vfio_user_wire as wire
 from timecard.pcie.registers import BAR0_SIZE, FB_CARDS
 from timecard.pcie.vfio_user_link import VfioUserLink
 
-REQUEST_TIMEOUT_S: Final = 1.0
+REQUEST_TIMEOUT_S: Final = 3.0
 MAX_BURST: Final = 512
 """Requests and replies of a burst have to fit into the socket's buffers."""
 _BAR0: Final = int(wire.Region.BAR0)
@@ -110,6 +110,11 @@ class VfioUserBus:
         return fd
 
     # --- connection ---
+
+    @property
+    def lost(self) -> str | None:
+        """Why this bus will never work again; its owner opens a new one. None while it works."""
+        return self._link.closed_because
 
     def close(self) -> None:
         """Close the socket; later calls raise ``DeviceLostError``."""

@@ -83,6 +83,11 @@ class VfioUserLink:
             raise self.broken("burst read", f"read {len(values)} was refused")
         return values
 
+    @property
+    def closed_because(self) -> str | None:
+        """Why the link is closed, for good; None while it is open."""
+        return self._closed_because
+
     def close(self) -> None:
         """Close the socket; later requests raise ``DeviceLostError``."""
         self._closed_because = self._closed_because or "the bus was closed"

@@ -5,10 +5,8 @@
 #include <sys/socket.h>
 
 enum {
-    DISTRUST_NS = 250000000 /* how long stamps from before a step may lie in a queue that never empties */
-};
-enum {
-    MAP_JUMP_NS = 1000 /* between T4 and T1 of one exchange; an ordinary renewal moves the map by less */
+    DISTRUST_NS = 250000000, /* how long stamps from before a step may lie in a queue that never empties */
+    MAP_JUMP_NS = 1000,      /* between T4 and T1 of one exchange, beyond the map's own error */
 };
 
 /* ---- time ---- */
@@ -101,15 +99,17 @@ bool worker_send_general(struct worker *worker, const struct reply_pair *pair, c
     return sent;
 }
 
-/* T4 was told in the Sync; T1 must come from the same map, or the client computes with two different clocks.
+/*
+ * T4 was told in the Sync; T1 must come from the same clock, or the client computes with two different ones.
+ * An ordinary renewal moves the map by no more than its stated error.
  */
 static bool map_jumped(const struct worker *worker, const struct awaited *awaited)
 {
-    int64_t moved_ns =
-        clock_map_tai_ns(stamp_map(worker), awaited->receive_source_ns) - awaited->receive_tai_ns;
+    const struct clock_map *map = stamp_map(worker);
+    int64_t moved_ns = clock_map_tai_ns(map, awaited->receive_source_ns) - awaited->receive_tai_ns;
+    int64_t allowed_ns = MAP_JUMP_NS + map->error_ns;
 
-    return awaited->epoch != worker->clock.announce.epoch || moved_ns > MAP_JUMP_NS ||
-           moved_ns < -MAP_JUMP_NS;
+    return awaited->epoch != worker->clock.announce.epoch || moved_ns > allowed_ns || moved_ns < -allowed_ns;
 }
 
 /* The transmit stamp of a Sync is here: send what it was needed for. */
