@@ -17,12 +17,13 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
     """What may be said at ``mono_ns``: no tracker, no claim."""
     pilot = discipline.pilot
     tracker, machine = pilot.tracker, pilot.machine
+    bias_ns = pilot.judge.bias_ns + discipline.health.position_bias_ns
     claim: Claim | None = None
     limits: tuple[HoldoverLimit, ...] = ()
     if tracker is not None:
         common = {
             "phase_ns": tracker.phase_ns(mono_ns),
-            "bias_ns": pilot.judge.bias_ns + tracker.rejections.suspect_ns,
+            "bias_ns": bias_ns + tracker.rejections.suspect_ns,
             "scale": tracker.statistics.scale,
             "temperature_degc": tracker.temperature_degc,
         }
@@ -66,7 +67,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         oscillator_sigma_ppb=sigma_ppb,
         bound_ns=None if claim is None else claim.bound_ns,
         bound_wide_ns=None if claim is None else claim.bound_wide_ns,
-        bias_ns=pilot.judge.bias_ns,
+        bias_ns=bias_ns,
         p=discipline.config.p,
         drift_ppb=0.0 if claim is None else claim.drift_ppb,
         holdover_since_mono_ns=pilot.holdover_since_mono_ns,

@@ -31,6 +31,9 @@ SILENT_NS: Final = 10 * NS_PER_S
 """A receiver that reports no navigation epoch for this long is not believed, even if its pulses go on."""
 STALE_NS: Final = 5 * NS_PER_S
 """A word older than this is no evidence either way."""
+POSITION_NS_PER_M: Final = 3.0
+"""Time error of a timing receiver per metre of height error, at most."""
+POSITION_K: Final = 3.0
 NO_FIX: Final = frozenset({FixType.NONE, FixType.DEAD_RECKONING})
 AT_ONCE: Final = frozenset({"receiver silent", "receiver lost", "pulse input lost"})
 _LOST_SOURCES: Final = {"gnss": "receiver lost", "pps": "pulse input lost"}
@@ -138,6 +141,14 @@ class ReferenceHealth:
         if self._survey is not None and not self._survey.valid and self._survey.active:
             found.append("survey-in not finished")
         return tuple(found)
+
+    @property
+    def position_bias_ns(self) -> float:
+        """What an unfinished survey adds to the bound: a wrong height is a slowly varying time error."""
+        survey = self._survey
+        if survey is None or survey.valid or not survey.active:
+            return 0.0
+        return POSITION_NS_PER_M * POSITION_K * survey.position_sigma_m
 
     # ------------------------------------------------------------------ inside
 

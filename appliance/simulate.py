@@ -192,6 +192,8 @@ def _text(summary: dict[str, Any]) -> str:
         f"simulated {summary['duration_s']} s at {summary['speed']:.0f} x real time, topology"
         f" {summary['topology']}"
     ]
+    if summary["utc_known_after_s"] is not None:
+        lines.append(f"leap seconds known after {summary['utc_known_after_s']:.1f} s")
     lines += [f"{entry['t_s']:>9.1f} s  {entry['event']}" for entry in summary["log"]]
     locked, bound = summary["locked"], summary["bound"]
     if locked["seconds"]:

@@ -50,11 +50,14 @@ class Recorder:
 
     rows: list[Row] = field(default_factory=list)
     log: list[tuple[float, str]] = field(default_factory=list)
+    utc_known_after_s: float | None = None
 
     def add(self, row: Row, snapshot: ClockSnapshot) -> None:
         """Take one second; a change of state is logged with its reason."""
         if not self.rows or self.rows[-1].state is not row.state:
             self.log.append((row.t_s, f"{row.state.value}: {'; '.join(snapshot.reasons) or '-'}"))
+        if self.utc_known_after_s is None and snapshot.tai_minus_utc_s is not None:
+            self.utc_known_after_s = row.t_s
         self.rows.append(row)
 
     def summary(self, real_s: float) -> dict[str, Any]:
@@ -71,6 +74,7 @@ class Recorder:
             "duration_s": len(rows),
             "speed": len(rows) / real_s if real_s > 0 else None,
             "locked_after_s": None if first_lock is None else rows[first_lock].t_s,
+            "utc_known_after_s": self.utc_known_after_s,
             "states": self._intervals(),
             "locked": _statistics(error[locked]),
             "bound": {

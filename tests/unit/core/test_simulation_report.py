@@ -12,7 +12,7 @@ from appliance.simulation_report import Recorder, Row, plot
 from appliance.snapshot import ClockSnapshot, ClockState
 
 S = ClockState
-SNAPSHOT = cast(ClockSnapshot, SimpleNamespace(reasons=("because",)))
+SNAPSHOT = cast(ClockSnapshot, SimpleNamespace(reasons=("because",), tai_minus_utc_s=None))
 
 
 def recorder(rows: list[tuple[ClockState, float, float | None]]) -> Recorder:

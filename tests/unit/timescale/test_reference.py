@@ -202,3 +202,13 @@ def test_a_single_disagreement_is_a_lost_message() -> None:
     for start in range(0, 40, 4):
         assert _play(seconds, start, start + 2, 0, epochs=True, labels=True) is None
         assert _play(seconds, start + 2, start + 4, 1, epochs=False, labels=True) is None
+
+
+def test_an_unfinished_survey_costs_its_position_error() -> None:
+    health = ReferenceHealth(min_satellites=1, max_time_accuracy_ns=1000.0)
+    assert health.position_bias_ns == 0.0
+    running = SurveyStatus(active=True, valid=False, duration_s=9, position_sigma_m=5.0, read_mono_ns=0)
+    health.note(running)
+    assert health.position_bias_ns == pytest.approx(45.0)
+    health.note(dataclasses.replace(running, active=False, valid=True, position_sigma_m=0.5))
+    assert health.position_bias_ns == 0.0
