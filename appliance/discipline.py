@@ -7,6 +7,7 @@ anything.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -192,7 +193,7 @@ class Discipline:
         if self.config.topology != "B":
             return []
         self.pilot.steersman.reported(status.frequency_ppb, status.read_mono_ns)
-        if status.phase_ns is None:
+        if status.phase_ns is None or not math.isfinite(status.phase_ns):
             return []
         if self._wants_sync(status, status.phase_ns):
             self._pulse_synced = True

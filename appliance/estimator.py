@@ -33,6 +33,8 @@ from appliance.transition import (
 )
 
 GATE_SIGMA: Final = 6.0
+CREDIBLE: Final = 1e18
+"""Nothing in a state or its covariance comes near this."""
 MAX_ADVANCE_S: Final = 30 * 86_400.0
 """A longer gap carries no knowledge worth keeping."""
 
@@ -255,8 +257,10 @@ class Estimator:
                 raise ValueError(f"estimator record: {field} is not a list of numbers") from None
             if values.shape != target.shape:
                 raise ValueError(f"estimator record: {field} has shape {values.shape}, wants {target.shape}")
-            if not np.isfinite(values).all():
-                raise ValueError(f"estimator record: {field} holds a value that is not finite")
+            if not (np.abs(values) < CREDIBLE).all():
+                raise ValueError(
+                    f"estimator record: {field} holds a value that is not finite or far too large"
+                )
             target[...] = values
         if not np.allclose(made._p, made._p.T, rtol=1e-6, atol=1e-9) or (np.diag(made._p) < 0.0).any():
             raise ValueError("estimator record: covariance is not symmetric with a non-negative diagonal")

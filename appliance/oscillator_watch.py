@@ -9,6 +9,7 @@ from timecard.values import OscillatorStatus
 
 CHANGE_NS: Final = 2_500_000_000
 """A report may be older or younger than the change it tells of: so long any frequency is possible."""
+CREDIBLE_MDEGC: Final = (-60_000, 150_000)
 SUSPECT_NS: Final = 60 * NS_PER_S
 
 
@@ -28,8 +29,9 @@ class OscillatorWatch:
     def note(self, status: OscillatorStatus) -> bool:
         """Take a report; True when lock was lost or found with it."""
         before, self.locked = self.locked, status.locked
-        if status.temperature_mdegc is not None:
-            self.temperature_degc = status.temperature_mdegc / 1000.0
+        millidegrees = status.temperature_mdegc
+        if millidegrees is not None and CREDIBLE_MDEGC[0] <= millidegrees <= CREDIBLE_MDEGC[1]:
+            self.temperature_degc = millidegrees / 1000.0
         self._progress_percent = status.lock_progress_percent
         self.alarms.clear()
         if status.alarms:

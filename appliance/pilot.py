@@ -114,7 +114,11 @@ class Pilot:
         if tracker is None:
             return []
         tracker.note_temperature(self._module.temperature_degc)
-        sample_ns = pulse.raw_ns + (pulse.qerr_ns or 0.0) - self.config.delay_ns
+        qerr_ns = pulse.qerr_ns
+        if qerr_ns is not None and not abs(qerr_ns) <= self.gnss.sawtooth_pp_ns:
+            self._counters["qerr_refused"] += 1
+            qerr_ns = None
+        sample_ns = pulse.raw_ns + (qerr_ns or 0.0) - self.config.delay_ns
         if self.machine.state in WITHOUT_REFERENCE:
             return self._look_at_return(tracker, mono_ns, sample_ns)
         if not self._health.usable(mono_ns) or self._seconds.error_s is not None:
@@ -122,7 +126,7 @@ class Pilot:
             return []
         if self._module.changing(mono_ns):
             tracker.open(self.oscillator.runaway_ppb)
-        has_qerr = pulse.qerr_ns is not None
+        has_qerr = qerr_ns is not None
         variance_ns2 = tracker.estimator.sample_variance_ns2(
             sawtooth_removed=has_qerr, resolution_ns=pulse.resolution_ns
         )

@@ -17,6 +17,7 @@ from timecard.timescale import NS_PER_S
 RECOVERY_S: Final = 650.0
 """Planned length of a slew, so that with its exponential tail it ends within 15 minutes."""
 HISTORY: Final = 256
+MAX_ROUNDING_PPB: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ class Servo:
         """
         wanted_ppb = self.slew_ppb(phase_ns, fast=fast) - oscillator_ppb
         step_ppb, limit_ppb = self._limits.resolution_ppb, self._limits.max_ppb
-        carried_ppb = wanted_ppb + self._residue_ppb
+        carried_ppb = wanted_ppb
         rounded_ppb = round(carried_ppb / step_ppb) * step_ppb if step_ppb > 0.0 else carried_ppb
         command_ppb = max(-limit_ppb, min(limit_ppb, rounded_ppb))
         # A saturated actuator must not wind the residue up.
@@ -74,9 +75,9 @@ class Servo:
         """Fold what the actuator did otherwise than told into the residue."""
         if self._commanded_ppb is None:
             return
-        limit_ppb = max(self._limits.resolution_ppb, 1e-6)
         missing_ppb = self._commanded_ppb - frequency_ppb
-        if abs(missing_ppb) <= limit_ppb:
+        # More than a coarse actuator's step is a limit or another hand, not rounding.
+        if abs(missing_ppb) <= max(self._limits.resolution_ppb, MAX_ROUNDING_PPB):
             self._residue_ppb += missing_ppb
         self._commanded_ppb = None
 

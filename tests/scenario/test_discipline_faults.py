@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
-from appliance.events import Command, CommandKind, SourceFault, SourceRestored
+from appliance.events import Command, CommandKind, OscillatorReport, SourceFault, SourceRestored
 from appliance.snapshot import ClockState
 from tests.scenario.discipline_worlds import (
     Script,
@@ -334,6 +337,37 @@ def test_a_suspended_host_comes_back_in_holdover() -> None:
     rows = played.play(120)
     assert violations(rows) == []
     assert rows[-1].state is ClockState.LOCKED
+
+
+def test_a_sawtooth_correction_that_cannot_be_is_left_out() -> None:
+    made = world("ocxo", 900)
+    played = loop("C", "ocxo", made)
+    played.play(T)
+    made.sawtooth_ns[T : T + 100] += 5_000.0
+    made.pulse_ns[T : T + 100] += 5_000.0
+    rows = played.play(150)
+    assert played.discipline.counters["qerr_refused"] == 100
+    assert {row.state for row in rows} == {ClockState.LOCKED}
+    assert np.abs(errors(rows)).max() < 6.0
+
+
+def test_garbage_from_the_oscillator_module_does_no_harm() -> None:
+    made = world("sa53", 1_000)
+    played = loop("B", "sa53", made)
+    played.play(T)
+    good = played.discipline.handle
+
+    def spoil(event: object) -> object:
+        if isinstance(event, OscillatorReport):
+            nonsense = dataclasses.replace(event.status, phase_ns=math.nan, temperature_mdegc=10**9)
+            return good(OscillatorReport(status=nonsense))
+        return good(event)  # type: ignore[arg-type]
+
+    played.discipline.handle = spoil  # type: ignore[assignment, method-assign]
+    rows = played.play(100)
+    assert {row.state for row in rows} == {ClockState.LOCKED}
+    assert np.abs(errors(rows)).max() < 6.0
+    assert violations(rows) == []
 
 
 def test_snapshots_expire_and_grow() -> None:

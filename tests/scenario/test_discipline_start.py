@@ -206,3 +206,18 @@ def test_a_record_is_json_and_says_nothing_before_the_first_lock() -> None:
     played.play(150)
     text = json.dumps(played.discipline.runtime_record(played.mono_ns(160.0)), allow_nan=False)
     assert len(text) < 20_000
+
+
+def test_signs_of_sawtooth_delay_and_steering() -> None:
+    """Each of them turned round would show at once: twice the sawtooth, twice the delay, a clock that runs off."""
+    made = world("sa53", 900, y0_ppb=8.0)
+    played = loop("C", "sa53", made, timestamper_resolution_ns=1.0, delay_ns=276.0, loop_antenna_ns=276.0)
+    rows = played.play(900)
+    settled = rows[300:]
+    seen = np.array([row.snapshot.last_sample_ns for row in settled], dtype=float)
+    assert float(np.std(seen - errors(settled))) < 1.3, (
+        "the pulse itself scatters by 1 ns, its sawtooth by 2.3"
+    )
+    assert abs(float(np.mean(errors(settled)))) < 2.0
+    assert rows[-1].snapshot.frequency_ppb == pytest.approx(-8.0, abs=0.1)
+    assert rows[-1].snapshot.oscillator_ppb == pytest.approx(8.0, abs=0.1)

@@ -56,6 +56,11 @@ TIME_CARD_FLASH: Final[Mapping[str, int]] = MappingProxyType({
     **{f"CFG_MSGOUT_NMEA_ID_{kind}_UART1": 0 for kind in ("GGA", "GLL", "GSA", "GSV", "RMC", "VTG")},
 })  # fmt: skip
 """The Time Card's own minimum, as stored in the modules on the cards: the FPGA does the rest."""
+SURVEYED: Final[Mapping[str, int]] = MappingProxyType({
+    "CFG_TMODE_MODE": 2, "CFG_TMODE_POS_TYPE": 0, "CFG_TMODE_FIXED_POS_ACC": 10_000,
+    "CFG_TMODE_ECEF_X": 389_374_500, "CFG_TMODE_ECEF_Y": 31_825_100, "CFG_TMODE_ECEF_Z": 502_742_900,
+})  # fmt: skip
+"""A card that has been in service: its antenna's position is stored."""
 
 _RANGES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType({
     "CFG_TMODE_MODE": (0, 2), "CFG_TMODE_POS_TYPE": (0, 1), "CFG_TP_PULSE_DEF": (0, 1),

@@ -16,6 +16,7 @@ from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
 from timecard.emulator.options import CardOptions, options_from
 from timecard.emulator.oscillator import OscillatorPhysics, RecordedGrid, model_oscillator, stream_for
 from timecard.emulator.receiver import EmulatedReceiver
+from timecard.emulator.receiver_config import SURVEYED, TIME_CARD_FLASH
 from timecard.emulator.receiver_navigation import Start
 from timecard.emulator.sa5x import EmulatedSa5x
 from timecard.emulator.sa5x_engine import InputPulses
@@ -251,7 +252,8 @@ def _make_receiver(
     if options.gnss_capture is not None:
         return CaptureReceiver(Path(options.gnss_capture), gnss, start_tai_ns, seed=options.seed)
     start = Start.COLD if options.start == "cold" else Start.HOT
-    return EmulatedReceiver(gnss, start_tai_ns, seed=options.seed, start=start)
+    flash = dict(TIME_CARD_FLASH) if start is Start.COLD else {**TIME_CARD_FLASH, **SURVEYED}
+    return EmulatedReceiver(gnss, start_tai_ns, seed=options.seed, start=start, flash=flash)
 
 
 def _make_mac(

@@ -30,6 +30,9 @@ _LOG: Final = logging.getLogger(__name__)
 _READ_BYTES: Final = 4096
 _READS_PER_POLL: Final = 4
 _MAX_PENDING: Final = 512
+TIME_MODE_PREFIX: Final = "CFG_TMODE_"
+TIME_MODE_KEY: Final = "CFG_TMODE_MODE"
+FIXED_MODE: Final = 2
 _SAMPLE_BYTES: Final = 2048
 _VALGET_S: Final = 2.0
 _VALSET_S: Final = 2.5
@@ -198,17 +201,20 @@ class UbloxReceiver:
             )
             return
         present = self._read_all(list(wanted))
+        if self._options.fixed_position is None and present.get(TIME_MODE_KEY) == FIXED_MODE:
+            # Nobody gave a position, but the receiver has one: a new survey would throw it away.
+            wanted = {name: value for name, value in wanted.items() if not name.startswith(TIME_MODE_PREFIX)}
         missing = [name for name in wanted if name not in present]
         if missing:
             self._warnings.append(f"firmware does not know {', '.join(missing)}")
-        different = {name: wanted[name] for name in present if present[name] != wanted[name]}
+        different = {name: value for name, value in wanted.items() if present.get(name, value) != value}
         if different:
             self._write_values(different)
             present |= self._read_all(list(different))
             refused = [name for name, value in different.items() if present[name] != value]
             if refused:
                 self._warnings.append(f"could not be set: {', '.join(refused)}")
-        self._decoder.fixed_position = present.get("CFG_TMODE_MODE") == 2
+        self._decoder.fixed_position = present.get(TIME_MODE_KEY) == FIXED_MODE
 
     def _read_all(self, names: Sequence[str]) -> dict[str, int]:
         """Values in force. One unknown key refuses a request, so that is asked again in halves."""

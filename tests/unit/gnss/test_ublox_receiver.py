@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.emulator_devices.wire import START_NS, SteadyPulses, Wire, half_past, qerr_of
 from timecard.emulator.receiver import EmulatedReceiver
-from timecard.emulator.receiver_config import TIME_CARD_FLASH
+from timecard.emulator.receiver_config import SURVEYED, TIME_CARD_FLASH
 from timecard.emulator.receiver_navigation import Start
 from timecard.emulator.world import VirtualTime
 from timecard.errors import DeviceAbsentError, DeviceTimeoutError
@@ -247,6 +247,14 @@ def test_a_given_position_counts_as_surveyed() -> None:
     surveys = of(bench.run(12), SurveyStatus)
     assert surveys
     assert all(survey.valid and not survey.active for survey in surveys)
+
+
+def test_a_position_that_the_receiver_has_is_not_thrown_away() -> None:
+    bench = Bench(flash={**TIME_CARD_FLASH, **SURVEYED})
+    bench.driver.start()
+    events = bench.run(12)
+    assert of(events, GnssFix)[-1].fix is FixType.TIME_ONLY
+    assert all(survey.valid and not survey.active for survey in of(events, SurveyStatus))
 
 
 def test_a_cold_start_climbs_the_ladder() -> None:

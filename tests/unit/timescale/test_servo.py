@@ -69,14 +69,24 @@ def test_sigma_delta_averages_to_the_wanted_frequency(step_ppb: float) -> None:
     assert np.abs(error_ns).max() <= step_ppb
 
 
-def test_what_the_actuator_rounded_itself_comes_back() -> None:
+@pytest.mark.parametrize("step_ppb", [1e-6, 1.0])
+def test_what_the_actuator_rounded_itself_comes_back(step_ppb: float) -> None:
+    """A resolution that nobody told: the difference to what was asked shows it."""
     servo = _servo(resolution_ppb=0.0)
     applied = []
     for _ in range(1_000):
-        in_force = round(servo.command(0.37e-6, 0.0) / 1e-6) * 1e-6
+        in_force = round(servo.command(0.37 * step_ppb, 0.0) / step_ppb) * step_ppb
         servo.applied(in_force)
         applied.append(in_force)
-    assert np.mean(applied) == pytest.approx(-0.37e-6, rel=0.01)
+    assert np.mean(applied) == pytest.approx(-0.37 * step_ppb, rel=0.01)
+
+
+def test_an_actuator_that_stops_short_does_not_wind_the_residue_up() -> None:
+    servo = _servo(resolution_ppb=0.0)
+    for _ in range(100):
+        servo.command(30.0, 0.0)
+        servo.applied(-20.0)
+    assert servo.command(5.0, 0.0) == pytest.approx(-5.0, abs=1.5)
 
 
 def test_steering_record_integrates_piece_by_piece() -> None:
