@@ -1,5 +1,6 @@
 # Two commands matter: `make run` and `make test`. Both set up what they need.
-.PHONY: run demo test test-full check bench bench-emulator bench-ptp bench-timescale setup setup-test clean soak
+BENCHES := bench-emulator bench-timescale bench-timescale_series bench-ptp
+.PHONY: run demo test test-full check bench $(BENCHES) setup setup-test clean
 
 BIN := .venv/bin
 RUN_OPTIONS ?=
@@ -31,11 +32,11 @@ test-full: check
 	$(BIN)/pytest --junitxml=run/test-full.xml
 	$(BIN)/python tools/record.py test-full run/test-full.xml
 
-bench: bench-emulator bench-timescale bench-ptp
+bench: $(BENCHES)
 	@$(BIN)/python tools/bench_table.py
 
-bench-%: setup-test
-	$(BIN)/python -m bench.$*
+$(BENCHES): bench-%: setup-test
+	@$(BIN)/python -m bench.$*
 
 clean:
 	rm -rf .venv build run bench/out *.egg-info appliance/ptp/_native*.so

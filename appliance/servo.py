@@ -63,7 +63,7 @@ class Servo:
         """
         wanted_ppb = self.slew_ppb(phase_ns, fast=fast) - oscillator_ppb
         step_ppb, limit_ppb = self._limits.resolution_ppb, self._limits.max_ppb
-        carried_ppb = wanted_ppb
+        carried_ppb = wanted_ppb + self._residue_ppb
         rounded_ppb = round(carried_ppb / step_ppb) * step_ppb if step_ppb > 0.0 else carried_ppb
         command_ppb = max(-limit_ppb, min(limit_ppb, rounded_ppb))
         # A saturated actuator must not wind the residue up.
