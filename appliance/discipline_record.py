@@ -65,7 +65,7 @@ def read_record(record: Mapping[str, Any], pilot: Pilot, mono_ns: int) -> Resume
     tracker = Tracker.from_record(inner, pilot.oscillator, pilot.gnss, steersman.record)
     down_s = (mono_ns - written_ns) / NS_PER_S
     # The last commands before the end may be missing from the record.
-    pass
+    tracker.estimator.open_frequency(0.0, spread_ppb * down_s)
     return Resumed(tracker, steersman, epoch, down_s)
 
 

@@ -32,12 +32,19 @@ class Judge:
         self._k = k_of(config.p)
         self._frequency_limit_ppb = max(SETTLED_FREQUENCY_PPB, 10.0 * oscillator.settled_ppb)
         self._fine_steps = 0
-        self.bias_ns = total_bias_ns(
+        self.position_bias_ns = 0.0
+        """What an unfinished survey adds."""
+        self._constant_bias_ns = total_bias_ns(
             gnss,
             delay_uncertainty_ns=config.delay_uncertainty_ns,
             calibrated=config.calibrated,
             resolution_ns=config.timestamper_resolution_ns,
         )
+
+    @property
+    def bias_ns(self) -> float:
+        """The part of the bound that no averaging removes."""
+        return self._constant_bias_ns + self.position_bias_ns
 
     def restart(self) -> None:
         """A new acquisition: it may step again."""

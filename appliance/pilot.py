@@ -113,6 +113,7 @@ class Pilot:
         tracker, mono_ns = self.tracker, pulse.mono_ns
         if tracker is None:
             return []
+        self.judge.position_bias_ns = self._health.position_bias_ns
         tracker.note_temperature(self._module.temperature_degc)
         qerr_ns = pulse.qerr_ns
         if qerr_ns is not None and not abs(qerr_ns) <= self.gnss.sawtooth_pp_ns:
@@ -162,6 +163,7 @@ class Pilot:
         """The oscillator module lost or found its lock."""
         if self.tracker is not None:
             self.tracker.open(self.oscillator.runaway_ppb)
+            self.tracker.frequency_watch.clear()
             if self._module.locked:
                 self.tracker.estimator.open_warmup()
 
@@ -201,6 +203,7 @@ class Pilot:
         tracker, state = self.tracker, self.machine.state
         if tracker is None:
             return []
+        self.judge.position_bias_ns = self._health.position_bias_ns
         tracker.note_temperature(self._module.temperature_degc)
         self._watch(tracker)
         if state in WITH_REFERENCE:

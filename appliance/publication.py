@@ -17,7 +17,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
     """What may be said at ``mono_ns``: no tracker, no claim."""
     pilot = discipline.pilot
     tracker, machine = pilot.tracker, pilot.machine
-    bias_ns = pilot.judge.bias_ns + discipline.health.position_bias_ns
+    bias_ns = pilot.judge.bias_ns
     claim: Claim | None = None
     limits: tuple[HoldoverLimit, ...] = ()
     if tracker is not None:

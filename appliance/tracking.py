@@ -160,7 +160,6 @@ class Tracker:
         self.estimator.open_frequency(frequency_ppb, phase_ns)
         self._copies.clear()
         self._bias.clear()
-        self.frequency_watch.clear()
         self.accepted_run = 0
 
     def roll_back(self, before_mono_ns: int, now_mono_ns: int) -> float:

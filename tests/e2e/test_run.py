@@ -147,3 +147,21 @@ def test_a_missing_file_is_named(tmp_path: Path, arguments: tuple[str, ...], wor
     text = result.stdout + result.stderr
     assert all(word in text for word in words)
     assert "Traceback" not in text
+
+
+@pytest.mark.timeout(200)
+def test_recorded_input_drives_it_live(start: Start, shared_dir: Path) -> None:
+    data = shared_dir / "data"
+    appliance = start(
+        *("--config", str(Path(__file__).parents[2] / "docs" / "examples" / "recorded.toml")),
+        *("--gnss-phase", str(data / "clocks" / "gps_1pps_vs_hmaser_phase_s.txt.gz")),
+        *("--oscillator", str(data / "clocks" / "ocxo_vs_hmaser_frequency_hz.txt.gz")),
+        *("--gnss-capture", str(data / "gnss" / "u-blox-m8t-time.log")),
+    )
+    appliance.wait_line("serving", 30)
+    assert appliance.wait_for(lambda: appliance.state() == "locked", LOCK_S), "\n".join(appliance.lines)
+    gnss, clock = appliance.get("gnss").json(), appliance.get("clock").json()
+    assert "M8T" in gnss["model"] and gnss["survey_valid"]
+    assert clock["topology"] == "C"
+    truth = appliance.control(do="truth")
+    assert abs(truth["card_error_ns"]) <= appliance.get("health").json()["bound"]["card_ns"]

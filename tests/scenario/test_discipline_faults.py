@@ -25,6 +25,7 @@ from tests.scenario.discipline_worlds import (
 )
 from tests.unit.timescale.closed_loop import ClosedLoop, Row, Second
 from timecard.timescale import NS_PER_S
+from timecard.values import SurveyStatus
 
 SETUPS = [("B", "sa53"), ("C", "ocxo")]
 T = 700
@@ -182,8 +183,10 @@ def test_a_temperature_step_is_ridden_through(
 @pytest.mark.parametrize("fault_ppb", [40.0, -40.0])
 def test_a_module_that_loses_its_lock_opens_the_bound_honestly(fault_ppb: float) -> None:
     """40 ppb against 20 ppb of steering: the clock runs away, and every second of it is inside the bound."""
-    _, rows = _play("B", "sa53", during(T, T + 60, oscillator_locked=False, extra_ppb=fault_ppb), 2_000)
+    fault = during(T, T + 60, oscillator_locked=False, extra_ppb=fault_ppb)
+    played, rows = _play("B", "sa53", fault, 2_000)
     assert violations(rows) == []
+    assert played.discipline.counters["samples_rejected"] == 0, "after the report any frequency is possible"
     assert names(rows[T - 10 :]) == ["locked", "recovering", "locked"]
     unlocked = rows[T + 30].snapshot
     assert "oscillator module is not locked" in unlocked.alarms
@@ -250,6 +253,53 @@ def test_a_clock_that_somebody_set_is_a_new_epoch_and_a_new_start() -> None:
     assert rows[-1].state is ClockState.LOCKED
     assert rows[-1].snapshot.alarms == ()
     assert np.abs(errors(rows)[-30:]).max() < 6.0
+
+
+def test_a_position_that_is_not_surveyed_yet_costs_the_lock_until_it_is_good_enough() -> None:
+    """30 m of height may be 270 ns: the bound says so, and a clock with such a bound is not locked."""
+
+    def survey(sigma_m: float, *, active: bool) -> Script:
+        word = SurveyStatus(
+            active=active, valid=not active, duration_s=60, position_sigma_m=sigma_m, read_mono_ns=0
+        )
+        return during(0, 10_000, extra_events=[word])
+
+    played = loop("B", "sa53", world("sa53", 600))
+    rows = played.play(150, survey(30.0, active=True))
+    assert names(rows) == ["free-run", "acquiring"]
+    assert rows[-1].snapshot.bound_ns is not None
+    assert rows[-1].snapshot.bound_ns > 300.0
+    rows = played.play(30, survey(10.0, active=True))
+    assert rows[-1].state is ClockState.LOCKED
+    assert "survey-in not finished" in rows[-1].snapshot.alarms
+    rows = played.play(30, survey(3.0, active=False))
+    assert rows[-1].snapshot.bound_ns is not None
+    assert rows[-1].snapshot.bound_ns < 70.0
+    assert rows[-1].snapshot.alarms == ()
+
+
+def test_a_runaway_is_inside_the_bound_before_the_module_tells_of_it() -> None:
+    """The pulse is rejected at first; if it is right, it is the clock that ran off: the bound allows for that."""
+    late_report = both(during(T, T + 12, extra_ppb=40.0), during(T + 4, T + 12, oscillator_locked=False))
+    made = world("sa53", 900)
+    played = loop("B", "sa53", made, calibrated=True, delay_uncertainty_ns=1.0)
+    rows = played.play(T + 12, late_report)
+    assert played.discipline.counters["samples_rejected"] >= 2
+    # Within the first second nobody can know; after the first odd pulse it is told.
+    assert [second for second in violations(rows) if second > T + 1] == []
+
+
+def test_a_slow_drag_is_followed_but_alarmed() -> None:
+    """2e-11 is invisible to every gate: only the oscillator's own history tells."""
+
+    def script(second: int, now: Second) -> None:
+        now.late_ns = 0.02 * max(0, second - 4_500)
+
+    made = world("sa53", 8_800)
+    rows = loop("B", "sa53", made).play(8_700, script)
+    assert {row.state for row in rows[100:]} == {ClockState.LOCKED}
+    assert alarms(rows[:4_500]) == set()
+    assert any("dragged away" in alarm for alarm in rows[-1].snapshot.alarms)
 
 
 @pytest.mark.parametrize("source", ["gnss", "pps"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from appliance.discipline import Discipline
-from appliance.events import Steer, SyncOscillatorPulse
+from appliance.events import GnssEdge, Steer, SyncOscillatorPulse, Tick
 from tests.scenario.discipline_worlds import (
     alarms,
     during,
@@ -23,6 +23,7 @@ from tests.scenario.discipline_worlds import (
 )
 from tests.unit.timescale.closed_loop import START_TAI_S
 from timecard.timescale import NS_PER_S
+from timecard.values import EdgeStamp
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,27 @@ def test_a_clock_at_1970_is_stepped_by_half_a_century() -> None:
         "nothing is claimed before the second is known"
     )
     assert "waiting for" in unsettled[0].snapshot.reasons[0]
+
+
+def test_an_edge_latched_before_a_step_is_dropped_even_when_read_after_it() -> None:
+    played = loop("C", "ocxo", world("ocxo", 60), loop_clock_error_ns=5_000_000)
+    while not steps(played):
+        played.play(1)
+    second = played.second - 1
+    stale = EdgeStamp(
+        channel="ts0",
+        card_tai_ns=(START_TAI_S + second) * NS_PER_S + 5_000_000,
+        event_count=99,
+        dropped=False,
+        read_mono_ns=played.mono_ns(second + 0.7),
+    )
+    dropped = played.discipline.counters["edges_before_step"]
+    assert played.discipline.handle(GnssEdge(stamp=stale)) == []
+    assert played.discipline.counters["edges_before_step"] == dropped + 1
+    assert played.discipline.pilot.tracker is None
+    rows = played.play(50)
+    assert rows[-1].state.value == "locked"
+    assert len(steps(played)) <= 2
 
 
 def test_a_cold_rubidium_is_waited_for() -> None:
@@ -175,6 +197,24 @@ def test_restart_resumes_in_holdover_and_relocks_without_a_step() -> None:
     assert early.bound_ns < 120.0
 
 
+def test_commands_that_the_record_may_have_missed_widen_the_bound() -> None:
+    """In a recovery the steering changes: after the end it may be another than the one on record."""
+    made = world("sa53", 1_500, y0_ppb=7.0)
+    played = loop("B", "sa53", made)
+    played.play(900)
+    calm = played.discipline.runtime_record(played.mono_ns(900.0))
+    assert calm["steering_spread_ppb"] < 0.1
+    bounds = []
+    for spread_ppb in (0.0, 1.0):
+        record = calm | {"steering_spread_ppb": spread_ppb}
+        resumed = Discipline(played.config, played.mono_ns(1_000.0), record)
+        resumed.handle(Tick(mono_ns=played.mono_ns(1_000.0), card_tai_ns=(START_TAI_S + 1_000) * NS_PER_S))
+        bound_ns = resumed.snapshot(played.mono_ns(1_000.0)).bound_ns
+        assert bound_ns is not None
+        bounds.append(bound_ns)
+    assert bounds[1] - bounds[0] == pytest.approx(3.29 * 100.0, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -209,7 +249,7 @@ def test_a_record_is_json_and_says_nothing_before_the_first_lock() -> None:
 
 
 def test_signs_of_sawtooth_delay_and_steering() -> None:
-    """Each of them turned round would show at once: twice the sawtooth, twice the delay, a clock that runs off."""
+    """Each of them turned round would show: twice the sawtooth, twice the delay, a clock that runs off."""
     made = world("sa53", 900, y0_ppb=8.0)
     played = loop("C", "sa53", made, timestamper_resolution_ns=1.0, delay_ns=276.0, loop_antenna_ns=276.0)
     rows = played.play(900)

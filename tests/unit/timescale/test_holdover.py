@@ -64,6 +64,18 @@ def test_growth_is_never_less_than_the_truth_supports(name: str, settled: bool) 
             assert bound + claim.drift_ppb * ahead_s >= truth + k * sigma - 1e-9
 
 
+def test_growth_that_flattens_is_covered_from_its_steep_beginning() -> None:
+    """White FM from an exactly known phase: sigma goes with the root of time, above every long chord."""
+    csac = OSCILLATORS["csac"]
+    exact = Estimator(csac, DUAL, phase_ns=0.0, phase_sigma_ns=0.0, frequency_sigma_ppb=0.0)
+    forecast = BoundForecast(csac, 0.999)
+    claim = forecast.claim(exact.covariance, elapsed_s=0, phase_ns=0.0, rate_ppb=0.0, bias_ns=0.0)
+    for ahead_s in (1.0, 2.0, 3.0, 5.0):
+        f, q = transition(csac, DUAL, ahead_s)
+        sigma = math.sqrt((f @ exact.covariance @ f.T + q)[0, 0])
+        assert claim.bound_wide_ns + claim.drift_ppb * ahead_s >= 5.0 * sigma - 1e-9
+
+
 def test_a_phase_on_its_way_to_zero_does_not_make_the_bound_grow() -> None:
     estimator = _locked("sa53", 600)
     forecast = BoundForecast(OSCILLATORS["sa53"], 0.999)
