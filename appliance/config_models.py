@@ -224,6 +224,8 @@ class PtpConfig(Section):
     """Addresses to serve on."""
     interfaces: Annotated[tuple[Interface, ...], Field(max_length=64), FromList] = ()
     """Serve only on these; empty: all that have the addresses."""
+    timestamping: Literal["auto", "software", "hardware"] = "auto"
+    """``auto``: hardware stamps where a single interface is named and has them, else software stamps."""
     ports: Annotated[tuple[Port, Port], FromList] = (319, 320)
     """UDP ports of event and of general messages."""
     domain: Annotated[int, Field(ge=0, le=255)] = 0

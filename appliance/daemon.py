@@ -20,11 +20,12 @@ from typing import Final
 
 from appliance import runtime_record
 from appliance.assembly import Assembly, assemble
-from appliance.clock_map import ClockMap
+from appliance.clock_map import ClockMap, MapState
 from appliance.config import Config
 from appliance.core_report import CoreReport
 from appliance.events import Command, CommandKind, Event
 from appliance.ipc import CommandRefusedError, CoreServer, SocketError
+from appliance.nic_clock import NicClock
 from appliance.ptp.server import PtpServer, PtpServerError
 from appliance.publisher import Publisher
 from appliance.runtime_record import RuntimeRecord
@@ -55,6 +56,7 @@ class Core:
         self._report: CoreReport | None = None
         self._threads: list[SourceThread] = []
         self._ptp: PtpServer | None = None
+        self._nic: NicClock | None = None
 
     # CoreHandler, called on the IPC thread
 
@@ -96,6 +98,8 @@ class Core:
             try:
                 if ptp is not None:
                     ptp.start()
+                    if ptp.phc_index is not None:
+                        self._nic = NicClock(ptp.phc_index)
                 self._start_sources(assembly)
                 self._loop(assembly, publisher, ptp)
             finally:
@@ -104,6 +108,8 @@ class Core:
                 ipc.close()
                 if ptp is not None:
                     ptp.stop()
+                if self._nic is not None:
+                    self._nic.close()
         if self._crash is not None:
             raise self._crash
         return 0
@@ -111,6 +117,8 @@ class Core:
     def _on_step(self) -> None:
         """The card's clock was stepped: no stamp may be translated by the old line."""
         self._clock_map.reset()
+        if self._nic is not None:
+            self._nic.reset()
         if self._ptp is not None:
             self._ptp.page.withdraw_maps()
 
@@ -153,7 +161,8 @@ class Core:
                 if assembly.card.lost is not None:
                     # Who started us starts us again: the runtime record resumes the clock on a new bus.
                     raise DeviceLostError(assembly.card.name, "use the bus", assembly.card.lost)
-                self._report = publisher.publish(self._clock_map.state, ptp)
+                nic = self._nic.state if self._nic is not None else None
+                self._report = publisher.publish(self._clock_map.state, ptp, nic)
                 self._save_record(assembly)
                 next_tick_ns = max(next_tick_ns + TICK_PERIOD_NS, now_ns)
 
@@ -162,12 +171,31 @@ class Core:
             state = self._clock_map.add(assembly.card.clock.cross_timestamp())
         except TimeCardError:
             return  # the tick reads the same clock and reports it; meanwhile the map expires by itself
-        if ptp is not None:
-            ptp.page.publish_map(
-                raw_anchor_ns=state.anchor_raw_ns,
+        if ptp is None:
+            return
+        ptp.page.publish_map(
+            raw_anchor_ns=state.anchor_raw_ns,
+            tai_anchor_ns=state.anchor_tai_ns,
+            rate_ppb=state.rate_ppb,
+            valid_until_raw_ns=state.valid_until_raw_ns,
+            error_ns=round(state.error_ns),
+        )
+        if self._nic is not None and ptp.phc_index is not None:
+            self._publish_nic(self._nic, ptp.phc_index, state, ptp)
+
+    def _publish_nic(self, nic: NicClock, phc_index: int, host: MapState, ptp: PtpServer) -> None:
+        try:
+            state = nic.sample(host)
+        except TimeCardError as error:
+            log.warning("no hardware stamps can be translated reason=%s", error)
+            return  # the page's PHC map expires by itself, and nothing is answered from it
+        if state is not None:
+            ptp.page.publish_phc_map(
+                phc_index=phc_index,
+                phc_anchor_ns=state.anchor_raw_ns,
                 tai_anchor_ns=state.anchor_tai_ns,
                 rate_ppb=state.rate_ppb,
-                valid_until_raw_ns=state.valid_until_raw_ns,
+                valid_until_raw_ns=host.valid_until_raw_ns,
                 error_ns=round(state.error_ns),
             )
 

@@ -75,13 +75,15 @@ class BoundForecast:
         phase_ns: float,
         rate_ppb: float,
         bias_ns: float,
+        suspect_rate_ppb: float = 0.0,
         scale: float = 1.0,
         temperature_degc: float = 0.0,
     ) -> Claim:
         """The bound ``elapsed_s`` after the covariance's time, rounded up to a whole second.
 
-        ``phase_ns`` is the predicted phase now and ``rate_ppb`` how it moves; ``scale`` widens sigma where
-        the innovations are larger than the model says.
+        ``phase_ns`` is the predicted phase now and ``rate_ppb`` how it moves, ``suspect_rate_ppb`` how fast
+        the clock may be running off unseen; ``scale`` widens sigma where the innovations are larger than the
+        model says.
         """
         first = min(max(0, math.ceil(elapsed_s)), NEAR_S - VOID_AFTER_S - 1)
         sigma = scale * np.sqrt(self._near.variance_ns2(covariance, temperature_degc)[first:])
@@ -95,7 +97,7 @@ class BoundForecast:
             bound_ns=base_ns + self._k * now_ns,
             bound_wide_ns=base_ns + WIDE_K * now_ns,
             sigma_ns=now_ns,
-            drift_ppb=max(0.0, rise) + max(0.0, moved_ns / VOID_AFTER_S),
+            drift_ppb=max(0.0, rise) + max(0.0, moved_ns / VOID_AFTER_S) + suspect_rate_ppb,
         )
 
     def limits(

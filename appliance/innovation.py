@@ -52,8 +52,6 @@ class RejectionWatch:
         self._own_fault_possible = False
         self.allowance = 1.0
         """Factor on what the oscillator may do by itself: large while it is not known yet."""
-        self.suspect_ns = 0.0
-        """How far off the clock may be if the rejected samples are right and it is the clock that moved."""
 
     @property
     def rejecting(self) -> bool:
@@ -69,7 +67,7 @@ class RejectionWatch:
         """A sample passed the gate."""
         self._outcomes.append(True)
         self._accepted_at_s = at_s
-        self.suspect_ns = 0.0
+        self._own_fault_possible = False
         if sum(self._outcomes) >= 3:
             self._first_s = None
             self._rejected.clear()
@@ -84,8 +82,6 @@ class RejectionWatch:
             self._first_s = at_s
             since_s = 1.0 if self._accepted_at_s is None else max(1.0, at_s - self._accepted_at_s)
             self._own_fault_possible = abs(residual_ns) <= self._runaway_ppb * since_s
-        if self._own_fault_possible:
-            self.suspect_ns = max(self.suspect_ns, abs(residual_ns))
         self._outcomes.append(False)
         self._rejected.append(_Rejected(at_s, residual_ns))
         if clock_is_suspect:
@@ -93,6 +89,21 @@ class RejectionWatch:
         if self._outcomes.count(False) < REJECTED_OF_WINDOW:
             return Verdict.UNDECIDED
         return self._decide()
+
+    @property
+    def suspect_rate_ppb(self) -> float:
+        """How fast the clock runs off if the rejected samples are right and it is the clock that moves."""
+        if not self._own_fault_possible or self._accepted_at_s is None:
+            return 0.0
+        newest = self._rejected[-1]
+        return abs(newest.residual_ns) / max(1.0, newest.at_s - self._accepted_at_s)
+
+    def suspect_ns(self, at_s: float) -> float:
+        """How far off the clock may be at ``at_s`` in that case."""
+        if not self._own_fault_possible:
+            return 0.0
+        newest = self._rejected[-1]
+        return abs(newest.residual_ns) + self.suspect_rate_ppb * max(0.0, at_s - newest.at_s)
 
     @property
     def largest_ns(self) -> float:
@@ -108,7 +119,7 @@ class RejectionWatch:
         self._outcomes.clear()
         self._rejected.clear()
         self._first_s = None
-        self.suspect_ns = 0.0
+        self._own_fault_possible = False
 
     def _line(self) -> tuple[float, float]:
         """Rate, and value at the first rejected sample."""

@@ -10,6 +10,7 @@ from appliance.holdover import k_of, total_bias_ns
 from appliance.models import GnssModel, OscillatorModel
 from appliance.snapshot import ClockState
 from appliance.tracking import Tracker
+from timecard.timescale import NS_PER_S
 
 LOCK_AFTER: Final = 30
 RELOCK_AFTER: Final = 10
@@ -53,7 +54,7 @@ class Judge:
     def bound_ns(self, tracker: Tracker, mono_ns: int) -> float:
         """The bound at the filter's own time: enough for decisions."""
         sigma_ns = tracker.estimator.phase_sigma_ns * tracker.statistics.scale
-        pending_ns = abs(tracker.phase_ns(mono_ns)) + tracker.rejections.suspect_ns
+        pending_ns = abs(tracker.phase_ns(mono_ns)) + tracker.rejections.suspect_ns(mono_ns / NS_PER_S)
         return self.bias_ns + pending_ns + self._k * sigma_ns
 
     def verdict(self, state: ClockState, tracker: Tracker, mono_ns: int) -> tuple[ClockEvent, str] | None:

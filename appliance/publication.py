@@ -23,7 +23,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
     if tracker is not None:
         common = {
             "phase_ns": tracker.phase_ns(mono_ns),
-            "bias_ns": bias_ns + tracker.rejections.suspect_ns,
+            "bias_ns": bias_ns + tracker.rejections.suspect_ns(mono_ns / NS_PER_S),
             "scale": tracker.statistics.scale,
             "temperature_degc": tracker.temperature_degc,
         }
@@ -31,6 +31,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
             tracker.estimator.covariance,
             elapsed_s=tracker.elapsed_s(mono_ns),
             rate_ppb=tracker.rate_ppb(),
+            suspect_rate_ppb=tracker.rejections.suspect_rate_ppb,
             **common,
         )
         limits = discipline.forecast.limits(

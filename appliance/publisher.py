@@ -69,16 +69,29 @@ class Publisher:
         self._kind = OSCILLATORS[assembly.oscillator_model].kind
         self.clock_identity = clock_identity(assembly.card.id)
 
-    def publish(self, map_state: MapState | None, ptp: PtpServer | None) -> CoreReport:
-        """Put the announced data on the page and return the report."""
+    def publish(
+        self, host: MapState | None, ptp: PtpServer | None, nic: MapState | None = None
+    ) -> CoreReport:
+        """Put the announced data on the page and return the report.
+
+        ``host`` is the line from the host's raw clock to TAI, ``nic`` that from the NIC's clock, which is
+        used with hardware stamps.
+        """
         now_ns = self._timebase.mono_ns()
         snapshot = self._assembly.engine.discipline.snapshot(now_ns)
         hardware = ptp is not None and ptp.hardware_stamps
-        wide = plane_bounds(snapshot.bound_wide_at_ns(now_ns), map_state, hardware=hardware)
+        port = nic if hardware else host
+        narrow = plane_bounds(snapshot.bound_at_ns(now_ns), host, port, hardware=hardware)
+        wide = plane_bounds(snapshot.bound_wide_at_ns(now_ns), host, port, hardware=hardware)
         data = self._announce_data(snapshot, wide, now_ns, hardware=hardware)
         if ptp is not None:
             self._to_page(data, ptp, snapshot)
-        return self._core_report(snapshot, self._announced(data), wide, map_state, ptp, now_ns)
+        maps = {"host": _map_report(host, now_ns)}
+        if hardware:
+            maps[port_names(self._config)[0]] = _map_report(nic, None)
+        return self._core_report(
+            snapshot, self._announced(data), self._bounds(narrow, ptp), self._bounds(wide, ptp), maps, ptp
+        )
 
     def _announce_data(
         self, snapshot: ClockSnapshot, wide: PlaneBounds, now_ns: int, *, hardware: bool
@@ -143,24 +156,21 @@ class Publisher:
         self,
         snapshot: ClockSnapshot,
         announced: Announced,
-        wide: PlaneBounds,
-        map_state: MapState | None,
+        bounds: Bounds,
+        bounds_wide: Bounds,
+        maps: dict[str, ClockMapReport],
         ptp: PtpServer | None,
-        now_ns: int,
     ) -> CoreReport:
         assembly, config = self._assembly, self._config
-        board = assembly.engine.board
-        narrow = plane_bounds(
-            snapshot.bound_at_ns(now_ns), map_state, hardware=ptp is not None and ptp.hardware_stamps
-        )
+        board, now_ns = assembly.engine.board, snapshot.as_of_mono_ns
         return CoreReport.partial(
             "the card's clock could not be read",
             as_of_mono_ns=snapshot.as_of_mono_ns,
             valid_until_mono_ns=snapshot.void_after_mono_ns,
             as_of_tai_ns=snapshot.as_of_tai_ns,
             clock=clock_report(snapshot),
-            bounds=self._bounds(narrow, ptp),
-            bounds_wide=self._bounds(wide, ptp),
+            bounds=bounds,
+            bounds_wide=bounds_wide,
             announced=announced,
             holdover=holdover_report(
                 snapshot,
@@ -172,7 +182,7 @@ class Publisher:
             oscillator=oscillator_report(board, assembly.oscillator, now_ns),
             ptp=self._ptp_report(ptp),
             card=self._card_report(),
-            clock_maps={"host": _map_report(map_state, now_ns)},
+            clock_maps=maps,
             process=ProcessReport(
                 pid=os.getpid(), version=installed_version(), started_mono_ns=self._started_ns
             ),
@@ -226,15 +236,17 @@ class Publisher:
         )
 
 
-def _map_report(state: MapState | None, now_ns: int) -> ClockMapReport:
+def _map_report(state: MapState | None, raw_now_ns: int | None) -> ClockMapReport:
+    """``raw_now_ns`` is now on the axis of the map; None when that clock is not read here."""
     if state is None:
         return ClockMapReport.partial(
             NO_MAP, method=None, half_width_ns=None, error_ns=None, rate_ppb=None, age_s=None
         )
-    return ClockMapReport(
+    return ClockMapReport.partial(
+        "the NIC's clock is read by the packet path only",
         method=state.method,
         half_width_ns=state.half_width_ns,
         error_ns=state.error_ns,
         rate_ppb=state.rate_ppb,
-        age_s=max(0, now_ns - state.anchor_raw_ns) / 1e9,
+        age_s=None if raw_now_ns is None else max(0, raw_now_ns - state.anchor_raw_ns) / 1e9,
     )

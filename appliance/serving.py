@@ -54,16 +54,20 @@ class PlaneBounds:
     port_ns: float | None
 
 
-def plane_bounds(card_ns: float | None, state: MapState | None, *, hardware: bool) -> PlaneBounds:
+def plane_bounds(
+    card_ns: float | None, host: MapState | None, port: MapState | None, *, hardware: bool
+) -> PlaneBounds:
     """The card's bound carried to the host's clock and to the PTP event plane.
 
-    The clock map's error is a bias: it adds linearly. So does the packet stamp's.
+    ``port`` is the map that translates packet stamps: the host's with software stamps, the NIC clock's with
+    hardware stamps. A map's error is a bias: it adds linearly. So does the packet stamp's.
     """
-    if card_ns is None or state is None:
-        return PlaneBounds(card_ns=card_ns, host_ns=None, port_ns=None)
-    host_ns = card_ns + state.error_ns
     stamp_ns = HARDWARE_STAMP_NS if hardware else SOFTWARE_STAMP_NS
-    return PlaneBounds(card_ns=card_ns, host_ns=host_ns, port_ns=host_ns + stamp_ns)
+    return PlaneBounds(
+        card_ns=card_ns,
+        host_ns=None if card_ns is None or host is None else card_ns + host.error_ns,
+        port_ns=None if card_ns is None or port is None else card_ns + port.error_ns + stamp_ns,
+    )
 
 
 def utc_offset(snapshot: ClockSnapshot) -> tuple[int, bool]:

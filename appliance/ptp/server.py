@@ -59,19 +59,14 @@ class Contract:
 class PtpServer:
     """Owns a clock page and the native server that answers from it."""
 
-    def __init__(
-        self,
-        config: PtpConfig,
-        clock_identity: bytes,
-        *,
-        timestamping: str = "software",
-        stamp_interface: str = "",
-    ) -> None:
+    def __init__(self, config: PtpConfig, clock_identity: bytes) -> None:
         """``ValueError`` for what the configuration's own checks cannot see.
 
-        ``timestamping`` is ``software``, ``hardware`` or ``auto`` (hardware when ``stamp_interface`` has it).
-        With hardware stamps the owner must publish a PHC map; without one nothing is answered.
+        Hardware stamps need one named interface that has them; its owner must then publish a PHC map, without
+        which nothing is answered.
         """
+        stamp_interface = config.interfaces[0] if len(config.interfaces) == 1 else ""
+        timestamping = config.timestamping if stamp_interface else "software"
         limits = config.limits
         self.page = ClockPage()
         self._server = Server(

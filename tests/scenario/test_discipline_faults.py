@@ -279,7 +279,7 @@ def test_a_position_that_is_not_surveyed_yet_costs_the_lock_until_it_is_good_eno
 
 
 def test_a_runaway_is_inside_the_bound_before_the_module_tells_of_it() -> None:
-    """The pulse is rejected at first; if it is right, it is the clock that ran off: the bound allows for that."""
+    """The pulse is rejected at first; if it is right, the clock ran off: the bound allows for that."""
     late_report = both(during(T, T + 12, extra_ppb=40.0), during(T + 4, T + 12, oscillator_locked=False))
     made = world("sa53", 900)
     played = loop("B", "sa53", made, calibrated=True, delay_uncertainty_ns=1.0)

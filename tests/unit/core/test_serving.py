@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from appliance.board import StatusBoard
@@ -52,14 +54,15 @@ def test_no_leap_word_no_flag() -> None:
 
 
 def test_biases_of_the_planes_add_linearly() -> None:
-    soft, hard = plane_bounds(60.0, MAP, hardware=False), plane_bounds(60.0, MAP, hardware=True)
+    nic = dataclasses.replace(MAP, error_ns=300.0)
+    soft, hard = plane_bounds(60.0, MAP, MAP, hardware=False), plane_bounds(60.0, MAP, nic, hardware=True)
     assert (soft.card_ns, soft.host_ns, soft.port_ns) == (60.0, 140.0, 5140.0)
-    assert (hard.host_ns, hard.port_ns) == (140.0, 190.0)
+    assert (hard.host_ns, hard.port_ns) == (140.0, 410.0)
 
 
 @pytest.mark.parametrize(("card_ns", "state"), [(None, MAP), (60.0, None), (None, None)])
 def test_a_plane_without_its_ground_claims_nothing(card_ns: float | None, state: MapState | None) -> None:
-    bounds = plane_bounds(card_ns, state, hardware=False)
+    bounds = plane_bounds(card_ns, state, state, hardware=False)
     assert bounds.card_ns == card_ns
     assert bounds.host_ns is None and bounds.port_ns is None
 

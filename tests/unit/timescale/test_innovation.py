@@ -72,17 +72,21 @@ def test_glitches_decide_nothing() -> None:
             assert watch.rejecting
         else:
             watch.accepted(float(k))
-    assert watch.suspect_ns == 0.0
+    assert watch.suspect_ns(200.0) == 0.0
 
 
 def test_what_the_clock_may_have_done_itself_is_suspected_a_larger_glitch_is_not() -> None:
     ours, glitch = _watch(runaway_ppb=100.0), _watch(runaway_ppb=100.0)
-    ours.rejected(20.0, 40.0)
-    assert ours.suspect_ns == 40.0
-    ours.accepted(21.0)
-    assert ours.suspect_ns == 0.0
+    ours.rejected(20.0, 40.0)  # one second after the last good one: 40 ppb, and going on
+    assert ours.suspect_rate_ppb == pytest.approx(40.0)
+    assert ours.suspect_ns(20.5) == pytest.approx(60.0)
+    ours.rejected(21.0, 80.0)
+    assert ours.suspect_ns(21.0) == pytest.approx(80.0)
+    ours.accepted(22.0)
+    assert ours.suspect_ns(22.0) == 0.0
+    assert ours.suspect_rate_ppb == 0.0
     glitch.rejected(20.0, 500.0)
-    assert glitch.suspect_ns == 0.0
+    assert glitch.suspect_ns(20.5) == 0.0
 
 
 def test_a_lean_is_shown_long_before_the_gate_would_see_it() -> None:
