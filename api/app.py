@@ -37,7 +37,7 @@ def create_app(core: CoreLike, *, timebase: Timebase | None = None, hold_ns: int
         version=installed_version(),
         description=DESCRIPTION,
         openapi_url=OPENAPI,
-        docs_url="/docs",
+        docs_url=None,  # its page would load programs from elsewhere, which an appliance must not
         redoc_url=None,
     )
     app.state.core = CoreAccess(core, timebase or HostTimebase(), hold_ns=hold_ns)
@@ -48,7 +48,6 @@ def create_app(core: CoreLike, *, timebase: Timebase | None = None, hold_ns: int
     @app.get("/", include_in_schema=False)
     async def pointer() -> dict[str, str]:
         return {
-            "docs": "/docs",
             "openapi": OPENAPI,
             "status": f"{PREFIX}/status",
             "health": f"{PREFIX}/health",

@@ -213,6 +213,7 @@ class Pilot:
                 self.lose(reason, mono_ns, mono_ns if last_ns is None else min(last_ns, mono_ns))
                 return self.steer(mono_ns)
             if tracker.elapsed_s(mono_ns) <= COAST_AFTER_S:
+                self._judge(tracker, mono_ns)
                 return []
             self._counters["seconds_coasted"] += 1
         tracker.coast(mono_ns)

@@ -424,7 +424,8 @@ def test_a_bug_shows_no_traceback() -> None:
 def test_the_root_points_to_the_documentation(core: Core) -> None:
     app = create_app(core)
     pointers = fetch(app, "/").json()
-    assert pointers["docs"] == "/docs"
+    assert pointers["openapi"] == "/api/openapi.json"
+    assert fetch(app, "/docs").status_code == 404, "its page would load programs from elsewhere"
     for path in pointers.values():
         assert fetch(app, path).status_code in (200, 503), path
 
