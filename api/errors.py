@@ -63,7 +63,8 @@ def _http(request: Request, error: Exception) -> ProblemResponse:
     if not isinstance(error, HTTPException):
         return _bug(request, error)
     title = HTTPStatus(error.status_code).phrase
-    detail = f"{request.method} {request.url.path}: {str(error.detail)[:200]}; see /api/openapi.json for what there is"
+    asked = f"{request.method} {request.url.path}"
+    detail = f"{asked}: {str(error.detail)[:200]}; /api/openapi.json tells what there is"
     headers = dict(error.headers) if error.headers else None
     return ProblemResponse(Problem(title=title, status=error.status_code, detail=detail), headers)
 
