@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from appliance.config import Config, ConfigError
 from appliance.config_models import Position
-from appliance.discipline import Discipline
-from appliance.discipline_config import DisciplineConfig, Topology
 from appliance.engine import Engine
 from appliance.events import GnssEdge, OwnEdge
 from appliance.sources import OscillatorSource, SourceRunner, edge_runner, gnss_runner
+from appliance.timescale.discipline import Discipline
+from appliance.timescale.discipline_config import DisciplineConfig, Topology
 from timecard.card import Card
 from timecard.errors import TimeCardError, UnsupportedError
 from timecard.gnss.receiver import UbloxReceiver

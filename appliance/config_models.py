@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from appliance.delays import DelayLedger, DelayRow, ledger_problems
-from appliance.models import GNSS, OSCILLATORS
+from appliance.timescale.models import GNSS, OSCILLATORS
 
 PROGRAM: Final = "time-appliance"
 SYSTEM_CONFIG: Final = Path("/etc/time-appliance/appliance.toml")

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from appliance.board import StatusBoard
-from appliance.discipline import Discipline
 from appliance.events import (
     Action,
     ClockStepped,
@@ -25,6 +24,7 @@ from appliance.events import (
     Tick,
 )
 from appliance.sources import OscillatorSource
+from appliance.timescale.discipline import Discipline
 from timecard.errors import TimeCardError
 from timecard.protocols import Clock, CrossTimestamping
 from timecard.timebase import Timebase

@@ -8,7 +8,6 @@ from typing import Final
 
 from appliance.assembly import Assembly
 from appliance.clock_map import MapState
-from appliance.clock_quality import AccuracyHold, clock_quality
 from appliance.config import Config
 from appliance.core_report import (
     Announced,
@@ -19,7 +18,6 @@ from appliance.core_report import (
     ProcessReport,
     PtpReport,
 )
-from appliance.models import OSCILLATORS
 from appliance.ptp.server import PtpServer
 from appliance.reporting import (
     CARD_SOURCES,
@@ -46,6 +44,8 @@ from appliance.serving import (
     utc_offset,
 )
 from appliance.snapshot import ClockSnapshot, ClockState
+from appliance.timescale.clock_quality import AccuracyHold, clock_quality
+from appliance.timescale.models import OSCILLATORS
 from appliance.version import installed_version
 from timecard.errors import TimeCardError
 from timecard.timebase import Timebase

@@ -10,10 +10,10 @@ from typing import Final
 
 from appliance.board import StatusBoard
 from appliance.clock_map import MapState
-from appliance.clock_quality import ClockQuality
 from appliance.config import Config
 from appliance.ptp.primitives import mac_to_clock_identity
 from appliance.snapshot import ClockSnapshot
+from appliance.timescale.clock_quality import ClockQuality
 from timecard.timescale import TAI_MINUS_UTC_2017_S
 
 SOFTWARE_STAMP_NS: Final = 5_000.0

@@ -14,12 +14,12 @@ from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
 
 from appliance.assembly import Assembly, assemble
-from appliance.clock_quality import clock_quality
 from appliance.config import Config
 from appliance.engine import Engine
-from appliance.models import OSCILLATORS
 from appliance.run_options import RunOptions
 from appliance.simulation_report import Recorder, Row, plot, write_json
+from appliance.timescale.clock_quality import clock_quality
+from appliance.timescale.models import OSCILLATORS
 from timecard.card import card_on_bus
 from timecard.errors import TimeCardError
 from timecard.protocols import RegisterBus

@@ -15,9 +15,9 @@ from typing import Any
 import allantools
 import numpy as np
 
-from appliance.estimator import Estimator
-from appliance.models import GNSS, OSCILLATORS
-from appliance.transition import PHASE, transition
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.transition import PHASE, transition
 from bench.result import write
 from tests.scenario.discipline_worlds import loop, world
 from tests.unit.timescale.clock_data import expected, filter_alone, folder, load_series, rms

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from appliance.discipline_config import DisciplineConfig
 from appliance.events import StepClock
-from appliance.models import GNSS, OSCILLATORS
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.models import GNSS, OSCILLATORS
 from tests.unit.timescale.closed_loop import Array, ClosedLoop, Row, Second, World, make_world
 
 Script = Callable[[int, Second], None]

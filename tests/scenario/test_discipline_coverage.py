@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from appliance.models import GNSS, OSCILLATORS
 from appliance.snapshot import ClockState
+from appliance.timescale.models import GNSS, OSCILLATORS
 from tests.scenario.discipline_worlds import during, loop, violations
 from tests.unit.timescale.closed_loop import Row, make_world
 

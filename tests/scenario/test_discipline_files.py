@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.estimator import Estimator
-from appliance.models import GNSS, OSCILLATORS
 from appliance.snapshot import ClockState
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.models import GNSS, OSCILLATORS
 from tests.scenario.discipline_worlds import errors, loop, names, violations
 from tests.unit.timescale.clock_data import expected, folder, load_series, rms, world_of
 from tests.unit.timescale.closed_loop import Row, Second

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from appliance.models import OSCILLATORS
 from appliance.snapshot import ClockState
+from appliance.timescale.models import OSCILLATORS
 from tests.scenario.discipline_worlds import during, errors, first, loop, names, steps, violations, world
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.estimator import Estimator
-from appliance.models import GNSS, OSCILLATORS
-from appliance.servo import Servo, ServoLimits
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.servo import Servo, ServoLimits
 from tests.scenario.discipline_worlds import errors, loop, names, violations
 from tests.unit.timescale.closed_loop import Array, World
 

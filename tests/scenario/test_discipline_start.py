@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.discipline import Discipline
 from appliance.events import GnssEdge, Steer, SyncOscillatorPulse, Tick
+from appliance.timescale.discipline import Discipline
 from tests.scenario.discipline_worlds import (
     alarms,
     during,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.models import GnssModel, OscillatorModel
+from appliance.timescale.models import GnssModel, OscillatorModel
 from tests.unit.timescale.closed_loop import Array, World
 
 
@@ -51,7 +51,7 @@ def filter_alone(
 
     Returns the steered clock's error just before each pulse, the estimate's error there, and the NIS.
     """
-    from appliance.estimator import Estimator
+    from appliance.timescale.estimator import Estimator
 
     sample = series["z_raw"] + (series["qerr"] if with_qerr else 0.0)
     truth, n = series["x_true"], len(series["x_true"])

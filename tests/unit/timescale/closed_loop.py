@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.discipline import Discipline
-from appliance.discipline_config import DisciplineConfig
 from appliance.events import (
     Action,
     ClockStepped,
@@ -27,9 +25,11 @@ from appliance.events import (
     StepClock,
     Tick,
 )
-from appliance.models import GnssModel, OscillatorModel
 from appliance.snapshot import ClockSnapshot, ClockState
-from appliance.transition import (
+from appliance.timescale.discipline import Discipline
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.models import GnssModel, OscillatorModel
+from appliance.timescale.transition import (
     DRIFT,
     FREQUENCY,
     GNSS_FIRST,

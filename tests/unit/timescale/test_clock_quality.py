@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from appliance.clock_quality import ACCURACY_NS, AccuracyHold, ClockQuality, accuracy_code, clock_quality
 from appliance.snapshot import ClockState
+from appliance.timescale.clock_quality import (
+    ACCURACY_NS,
+    AccuracyHold,
+    ClockQuality,
+    accuracy_code,
+    clock_quality,
+)
 from tests.unit.timescale.clock_data import folder
 from timecard.timescale import NS_PER_S
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.clock_state import TRANSITIONS, ClockEvent, ClockStateMachine
 from appliance.snapshot import ClockState
+from appliance.timescale.clock_state import TRANSITIONS, ClockEvent, ClockStateMachine
 
 S, E = ClockState, ClockEvent
 

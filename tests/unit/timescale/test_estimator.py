@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.estimator import Estimator
-from appliance.models import GNSS, OSCILLATORS
-from appliance.transition import FREQUENCY, GNSS_FIRST, PHASE, transition
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.transition import FREQUENCY, GNSS_FIRST, PHASE, transition
 from tests.unit.timescale.clock_data import expected, filter_alone, folder, load_series, rms
 from tests.unit.timescale.closed_loop import make_world
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.estimator import Estimator
-from appliance.holdover import BoundForecast, k_of, not_ready_reasons, total_bias_ns
-from appliance.models import GNSS, OSCILLATORS
 from appliance.snapshot import VOID_AFTER_S
-from appliance.transition import transition
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.holdover import BoundForecast, k_of, not_ready_reasons, total_bias_ns
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.transition import transition
 from tests.unit.timescale.clock_data import expected
 
 DUAL = GNSS["f9t_dual"]

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from appliance.estimator import Estimator
-from appliance.innovation import (
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.innovation import (
     MAX_SCALE,
     BiasWatch,
     FrequencyWatch,
@@ -16,10 +16,10 @@ from appliance.innovation import (
     Verdict,
     line_through,
 )
-from appliance.models import GNSS, OSCILLATORS
-from appliance.recovery import Return, ReturnCheck
-from appliance.servo import SteeringRecord
-from appliance.tracking import Tracker
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.recovery import Return, ReturnCheck
+from appliance.timescale.servo import SteeringRecord
+from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.models import GNSS, OSCILLATORS, gnss_model, oscillator_model
+from appliance.timescale.models import GNSS, OSCILLATORS, gnss_model, oscillator_model
 from tests.unit.timescale.clock_data import folder
 
 OSCILLATOR_FIELDS = {

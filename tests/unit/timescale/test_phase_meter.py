@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from appliance.phase_meter import DISAGREE_N, LEARN_N, PhaseMeter
-from appliance.pulse_samples import PulseSamples
+from appliance.timescale.phase_meter import DISAGREE_N, LEARN_N, PhaseMeter
+from appliance.timescale.pulse_samples import PulseSamples
 from timecard.timescale import NS_PER_S
 
 S = NS_PER_S

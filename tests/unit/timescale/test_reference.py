@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from appliance.named_seconds import NamedSeconds
-from appliance.reference import ReferenceHealth
+from appliance.timescale.named_seconds import NamedSeconds
+from appliance.timescale.reference import ReferenceHealth
 from timecard.timescale import NS_PER_S
 from timecard.values import (
     AntennaStatus,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from appliance.servo import Servo, ServoLimits, SteeringRecord
+from appliance.timescale.servo import Servo, ServoLimits, SteeringRecord
 from timecard.timescale import NS_PER_S
 
 S = NS_PER_S

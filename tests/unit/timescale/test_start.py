@@ -6,13 +6,13 @@ import dataclasses
 
 import pytest
 
-from appliance.card_watch import CardChange, CardTime, CardWatch
-from appliance.coarse_time import CoarseTime
-from appliance.discipline_config import DisciplineConfig
 from appliance.events import Tick
-from appliance.oscillator_watch import OscillatorWatch
-from appliance.reference import ReferenceHealth
-from appliance.start_up import StartUp
+from appliance.timescale.card_watch import CardChange, CardTime, CardWatch
+from appliance.timescale.coarse_time import CoarseTime
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.oscillator_watch import OscillatorWatch
+from appliance.timescale.reference import ReferenceHealth
+from appliance.timescale.start_up import StartUp
 from timecard.timescale import NS_PER_S
 from timecard.values import EdgeStamp, FixType, GnssFix, OscillatorStatus
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.discipline_config import DisciplineConfig, Topology
-from appliance.estimator import Estimator
 from appliance.events import Action, Steer, SteeringApplied
-from appliance.models import GNSS, OSCILLATORS
-from appliance.steersman import Steersman
-from appliance.tracking import Tracker
+from appliance.timescale.discipline_config import DisciplineConfig, Topology
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.steersman import Steersman
+from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 S = NS_PER_S

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from appliance.estimator import Estimator
-from appliance.models import GNSS, OSCILLATORS
-from appliance.servo import SteeringRecord
-from appliance.tracking import ROLL_BACK_S, Tracker
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.servo import SteeringRecord
+from appliance.timescale.tracking import ROLL_BACK_S, Tracker
 from timecard.timescale import NS_PER_S
 
 S = NS_PER_S

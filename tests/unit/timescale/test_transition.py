@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from appliance.models import GNSS, OSCILLATORS
-from appliance.transition import (
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.transition import (
     FREQUENCY,
     LADDER,
     OSCILLATOR_STATES,

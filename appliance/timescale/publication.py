@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.holdover import not_ready_reasons
 from appliance.snapshot import VOID_AFTER_S, ClockSnapshot, ClockState, HoldoverLimit
+from appliance.timescale.holdover import not_ready_reasons
 from timecard.timescale import NS_PER_S
 
 if TYPE_CHECKING:
-    from appliance.discipline import Discipline
-    from appliance.holdover import Claim
+    from appliance.timescale.discipline import Discipline
+    from appliance.timescale.holdover import Claim
 
 
 def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.pilot import Pilot
-from appliance.servo import SteeringRecord
 from appliance.snapshot import ClockState
-from appliance.steersman import Steersman
-from appliance.tracking import Tracker
+from appliance.timescale.pilot import Pilot
+from appliance.timescale.servo import SteeringRecord
+from appliance.timescale.steersman import Steersman
+from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 RECORD_VERSION: Final = 1

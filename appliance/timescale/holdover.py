@@ -15,9 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from appliance.models import GnssModel, OscillatorModel
 from appliance.snapshot import VOID_AFTER_S, HoldoverLimit
-from appliance.transition import DAY_S, Array, PhaseGrowth
+from appliance.timescale.models import GnssModel, OscillatorModel
+from appliance.timescale.transition import DAY_S, Array, PhaseGrowth
 
 WIDE_K: Final = 5.0
 """Announced accuracy uses five sigma plus biases."""

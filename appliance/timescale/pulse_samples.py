@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.phase_meter import RESOLUTION_NS, PhaseMeter
+from appliance.timescale.phase_meter import RESOLUTION_NS, PhaseMeter
 from timecard.timescale import NS_PER_S
 
 WAIT_NS: Final = 600_000_000

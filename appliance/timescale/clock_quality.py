@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from appliance.models import OscillatorKind
 from appliance.snapshot import ClockState
+from appliance.timescale.models import OscillatorKind
 from timecard.timescale import NS_PER_S
 
 Profile = Literal["meta", "ieee1588", "g8275"]

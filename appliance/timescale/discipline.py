@@ -12,9 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from appliance.card_watch import CardChange, CardWatch
-from appliance.discipline_config import DisciplineConfig, Topology
-from appliance.discipline_record import make_record, read_record
 from appliance.events import (
     Action,
     ClockStepped,
@@ -31,16 +28,19 @@ from appliance.events import (
     SyncOscillatorPulse,
     Tick,
 )
-from appliance.holdover import BoundForecast
-from appliance.judgement import WITHOUT_REFERENCE
-from appliance.named_seconds import NamedSeconds
-from appliance.oscillator_watch import OscillatorWatch
-from appliance.pilot import Pilot
-from appliance.publication import make_snapshot
-from appliance.pulse_samples import PulseSample, PulseSamples
-from appliance.reference import ReferenceHealth
 from appliance.snapshot import ClockSnapshot, ClockState
-from appliance.start_up import StartUp
+from appliance.timescale.card_watch import CardChange, CardWatch
+from appliance.timescale.discipline_config import DisciplineConfig, Topology
+from appliance.timescale.discipline_record import make_record, read_record
+from appliance.timescale.holdover import BoundForecast
+from appliance.timescale.judgement import WITHOUT_REFERENCE
+from appliance.timescale.named_seconds import NamedSeconds
+from appliance.timescale.oscillator_watch import OscillatorWatch
+from appliance.timescale.pilot import Pilot
+from appliance.timescale.publication import make_snapshot
+from appliance.timescale.pulse_samples import PulseSample, PulseSamples
+from appliance.timescale.reference import ReferenceHealth
+from appliance.timescale.start_up import StartUp
 from timecard.gnss.sawtooth import SawtoothPairing
 from timecard.timescale import NS_PER_S
 from timecard.values import (

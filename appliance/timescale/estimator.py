@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from appliance.models import GnssModel, OscillatorModel
-from appliance.transition import (
+from appliance.timescale.models import GnssModel, OscillatorModel
+from appliance.timescale.transition import (
     DRIFT,
     FREQUENCY,
     GNSS_FIRST,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from appliance.clock_state import ClockEvent
-from appliance.discipline_config import DisciplineConfig
-from appliance.holdover import k_of, total_bias_ns
-from appliance.models import GnssModel, OscillatorModel
 from appliance.snapshot import ClockState
-from appliance.tracking import Tracker
+from appliance.timescale.clock_state import ClockEvent
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.holdover import k_of, total_bias_ns
+from appliance.timescale.models import GnssModel, OscillatorModel
+from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 LOCK_AFTER: Final = 30

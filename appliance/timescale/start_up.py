@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.card_watch import CardTime
-from appliance.coarse_time import CoarseTime
-from appliance.discipline_config import DisciplineConfig
-from appliance.oscillator_watch import OscillatorWatch
-from appliance.reference import ReferenceHealth
+from appliance.timescale.card_watch import CardTime
+from appliance.timescale.coarse_time import CoarseTime
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.oscillator_watch import OscillatorWatch
+from appliance.timescale.reference import ReferenceHealth
 from timecard.timescale import NS_PER_S
 from timecard.values import EdgeStamp
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from appliance.holdover import WIDE_K
-from appliance.innovation import line_through
-from appliance.models import GnssModel
-from appliance.tracking import Tracker
+from appliance.timescale.holdover import WIDE_K
+from appliance.timescale.innovation import line_through
+from appliance.timescale.models import GnssModel
+from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 NEED: Final = 30

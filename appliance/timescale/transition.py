@@ -27,7 +27,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.models import GnssModel, OscillatorModel
+from appliance.timescale.models import GnssModel, OscillatorModel
 
 Array = NDArray[np.float64]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from appliance.discipline_config import DisciplineConfig
 from appliance.events import Action, Steer, SteeringApplied
-from appliance.models import OscillatorModel
-from appliance.servo import Servo, ServoLimits, SteeringRecord
-from appliance.tracking import Tracker
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.models import OscillatorModel
+from appliance.timescale.servo import Servo, ServoLimits, SteeringRecord
+from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 REFRESH_NS: Final = 10 * NS_PER_S

@@ -12,10 +12,16 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
-from appliance.estimator import Estimator, FilterState, Innovation
-from appliance.innovation import BiasWatch, FrequencyWatch, InnovationStatistics, RejectionWatch, Verdict
-from appliance.models import GnssModel, OscillatorModel
-from appliance.servo import SteeringRecord
+from appliance.timescale.estimator import Estimator, FilterState, Innovation
+from appliance.timescale.innovation import (
+    BiasWatch,
+    FrequencyWatch,
+    InnovationStatistics,
+    RejectionWatch,
+    Verdict,
+)
+from appliance.timescale.models import GnssModel, OscillatorModel
+from appliance.timescale.servo import SteeringRecord
 from timecard.timescale import NS_PER_S
 
 COPY_EVERY_S: Final = 10

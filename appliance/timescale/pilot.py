@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from appliance.clock_state import ClockEvent, ClockStateMachine
-from appliance.discipline_config import DisciplineConfig
-from appliance.estimator import Estimator
 from appliance.events import Action, StepClock
-from appliance.innovation import Verdict
-from appliance.judgement import WITH_REFERENCE, WITHOUT_REFERENCE, Judge
-from appliance.models import GNSS, OSCILLATORS
-from appliance.named_seconds import NamedSeconds
-from appliance.oscillator_watch import OscillatorWatch
-from appliance.pulse_samples import PulseSample
-from appliance.recovery import Return, ReturnCheck
-from appliance.reference import ReferenceHealth
 from appliance.snapshot import ClockState
-from appliance.steersman import Steersman
-from appliance.tracking import Tracker
+from appliance.timescale.clock_state import ClockEvent, ClockStateMachine
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.innovation import Verdict
+from appliance.timescale.judgement import WITH_REFERENCE, WITHOUT_REFERENCE, Judge
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.named_seconds import NamedSeconds
+from appliance.timescale.oscillator_watch import OscillatorWatch
+from appliance.timescale.pulse_samples import PulseSample
+from appliance.timescale.recovery import Return, ReturnCheck
+from appliance.timescale.reference import ReferenceHealth
+from appliance.timescale.steersman import Steersman
+from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 START_SIGMA_NS: Final = 100.0

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.models import GNSS, OSCILLATORS
+from appliance.timescale.models import GNSS, OSCILLATORS
 
 Topology = Literal["B", "C", "D"]
 
@@ -18,9 +18,9 @@ class DisciplineConfig:
     topology: Topology
     """B: the oscillator module is steered; C: the card's clock is; D: the card follows GNSS by itself."""
     oscillator_model: str
-    """A name from ``appliance.models.OSCILLATORS``. Topology D uses ``fpga_servo`` whatever this says."""
+    """A name from ``models.OSCILLATORS``. Topology D uses ``fpga_servo`` whatever this says."""
     gnss_model: str = "f9t_dual"
-    """A name from ``appliance.models.GNSS``."""
+    """A name from ``models.GNSS``."""
     delay_ns: float = 0.0
     """Antenna chain and whatever else makes the pulse late and is removed in software: subtracted."""
     delay_uncertainty_ns: float = 0.0
