@@ -139,7 +139,9 @@ def veth_pair() -> Iterator[Pair]:
             if made.returncode != 0:
                 missing(f"cannot make a network namespace: {made.stderr.strip()}")
             cleanup.callback(space.close)
-            space.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad")
+            # The kernel takes the larger of "all" and the interface's own value.
+            for scope in ("all", "default"):
+                space.run("sh", "-c", f"echo 0 > /proc/sys/net/ipv6/conf/{scope}/accept_dad")
         server.run("ip", "link", "add", "veth-s", "type", "veth", "peer", "veth-c", "netns", client.name)
         for space in (server, client):
             space.run("ip", "addr", "add", f"{space.ipv4}/24", "dev", space.interface)
