@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from timecard.boards import FB
+from timecard.boards.fb import BLOCKS
+from timecard.boards.registers import SOURCE_REGS
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.gnss_noise import GnssPulse
 from timecard.emulator.receiver_tod import TodStatus
 from timecard.emulator.world import VirtualTime
-from timecard.pcie.registers import BLOCKS, SOURCE_REGS
 from timecard.timescale import NS_PER_S
 
 START_S = 1_800_000_000
@@ -133,6 +135,7 @@ class SlowBus:
     """The card over a bus on which every access takes its time, half of it on the way there."""
 
     name = "slow"
+    board = FB
 
     def __init__(self, world: World, access_s: float) -> None:
         self._card, self._sleep_s, self._way_s = world.card, world.time.sleep_s, access_s / 2

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol
 
+from timecard.boards import BOARDS
 from timecard.discovery import CardDescriptor, list_cards, serial_text, vfio_user_card
-from timecard.errors import DeviceAbsentError, TimeCardError, UnsupportedError
+from timecard.errors import DeviceAbsentError, TimeCardError
 from timecard.pcie.bar import BarBus
 from timecard.pcie.bus import device_serial
 from timecard.pcie.clock import RegisterClock
-from timecard.pcie.registers import BLOCKS
 from timecard.pcie.status import read_clock_status, read_image_version, read_selector, read_sma
 from timecard.pcie.timestamper import Timestamper
 from timecard.pcie.uart import UartStream
@@ -78,8 +78,12 @@ class Card:
         self.ts5 = Timestamper(bus, timebase, "ts5")
         self.ts0.enable()
         self.ts5.enable()
-        self.gnss_stream = UartStream(bus, timebase, BLOCKS["port[GNSS]"].offset, GNSS_BAUD, "GNSS UART")
-        self.mac_stream = UartStream(bus, timebase, BLOCKS["port[MAC]"].offset, MAC_BAUD, "MAC UART")
+        self.gnss_stream = UartStream(
+            bus, timebase, bus.board.blocks["port[GNSS]"].offset, GNSS_BAUD, "GNSS UART"
+        )
+        self.mac_stream = UartStream(
+            bus, timebase, bus.board.blocks["port[MAC]"].offset, MAC_BAUD, "MAC UART"
+        )
 
     def facts(self) -> CardFacts:
         """Read versions, sources and routing; no side effect."""
@@ -125,13 +129,9 @@ def open_card(choice: CardDescriptor | CardChoice, timebase: Timebase) -> Card:
     out in another way, ``RefusedError`` when a kernel driver holds it.
     """
     descriptor = choice if isinstance(choice, CardDescriptor) else find_card(choice)
-    if descriptor.fb_layout is False:
-        raise UnsupportedError(
-            f"card {descriptor.id}", "open", f"{descriptor.product}: this register layout is not supported"
-        )
     bus: VfioUserBus | BarBus
     if descriptor.access == "pci":
-        bus, card_id = BarBus(descriptor.address), descriptor.id
+        bus, card_id = BarBus(descriptor.address, BOARDS[descriptor.board or "fb"]), descriptor.id
     else:
         bus, card_id = VfioUserBus(descriptor.address), None
     try:

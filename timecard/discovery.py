@@ -14,15 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from timecard.boards import Board, board_for
 from timecard.pcie.bus import device_serial
-from timecard.pcie.registers import FB_CARDS
 
-OTHER_IDS: Final = {
-    (0x1AD7, 0xA000): "Orolia/Safran ART card",
-    (0xAD5A, 0x0400): "ADVA Time Card",
-    (0xAD5A, 0x0410): "ADVA x1 Time Card",
-}
-"""Time Cards with another register layout: listed, not driven."""
 NO_SERIAL: Final = "00:00:00:00:00:00"
 _CONFIG_BYTES: Final = 4096
 
@@ -38,8 +32,8 @@ class CardDescriptor:
     address: str
     """PCI address, or the socket's path."""
     product: str
-    fb_layout: bool | None
-    """Whether it has the register layout that this toolkit drives; None: to be seen when it is opened."""
+    board: str | None
+    """Name of the board family (``timecard.boards``); None: to be seen when it is opened."""
     driver: str | None = None
     """Kernel driver that holds it."""
 
@@ -51,9 +45,9 @@ def list_cards(
     cards = []
     for device in sorted((sysfs / "bus/pci/devices").glob("*")):
         pci_id = (_hex(device / "vendor"), _hex(device / "device"))
-        product = FB_CARDS.get(pci_id) or OTHER_IDS.get(pci_id)
-        if product is not None:
-            cards.append(_describe(device, product, pci_id in FB_CARDS))
+        board = board_for(pci_id, _bar0_size(device))
+        if board is not None:
+            cards.append(_describe(device, board))
     return cards + [vfio_user_card(path) for path in sockets if Path(path).is_socket()]
 
 
@@ -64,7 +58,7 @@ def vfio_user_card(path: str | os.PathLike[str]) -> CardDescriptor:
         access="vfio-user",
         address=os.fspath(path),
         product="card behind a vfio-user socket",
-        fb_layout=None,
+        board=None,
     )
 
 
@@ -73,16 +67,26 @@ def serial_text(serial: int) -> str:
     return "-".join(f"{byte:02x}" for byte in serial.to_bytes(8, "big"))
 
 
-def _describe(device: Path, product: str, fb_layout: bool) -> CardDescriptor:
+def _describe(device: Path, board: Board) -> CardDescriptor:
     driver = device / "driver"
     return CardDescriptor(
         id=_eui48(device) or _device_serial(device) or f"pci-{device.name}",
         access="pci",
         address=device.name,
-        product=product,
-        fb_layout=fb_layout,
+        product=board.product,
+        board=board.name,
         driver=driver.resolve().name if driver.exists() else None,
     )
+
+
+def _bar0_size(device: Path) -> int | None:
+    """From the first line of ``resource``: start, end and flags."""
+    words = (_text(device / "resource") or "").split()
+    try:
+        start, end = int(words[0], 16), int(words[1], 16)
+    except (IndexError, ValueError):
+        return None
+    return end - start + 1 if end > start else None
 
 
 def _eui48(device: Path) -> str | None:

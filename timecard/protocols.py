@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from timecard.boards.board import Board
 from timecard.values import CrossTimestamp, EdgeStamp, GnssEvent, OscillatorIdentity, OscillatorStatus
 
 
@@ -16,6 +17,8 @@ class RegisterBus(Protocol):
     """32-bit registers behind a PCIe BAR; byte order is the bus's business."""
 
     name: str
+    board: Board
+    """Which card it leads to: its register map."""
 
     def read32(self, offset: int) -> int:
         """Read the register at ``offset`` bytes from the start of the BAR."""

@@ -11,11 +11,11 @@ import pytest
 
 from tests.fpga_server import make_card, serving
 from tests.fpga_world import EchoDevice
+from timecard.boards.fb import BLOCKS
 from timecard.card import card_on_bus
 from timecard.emulator.fpga import FpgaCard
 from timecard.pcie.bus import ConfigSpace, burst_reader, device_serial, has_ptm
 from timecard.pcie.clock import RegisterClock
-from timecard.pcie.registers import BLOCKS
 from timecard.pcie.uart import UartStream
 from timecard.pcie.vfio_user import VfioUserBus
 from timecard.protocols import RegisterBus

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from timecard.card import card_on_bus
+from timecard.card_values import PpsSource
 from timecard.emulator.faults import FAULTS, FaultError
 from timecard.emulator.options import OptionError
 from timecard.emulator.series import SeriesError, read_frequency_ppb, read_phase_ns
@@ -19,7 +20,7 @@ from timecard.errors import DeviceLostError
 from timecard.gnss.receiver import UbloxReceiver
 from timecard.gnss.ublox_profile import UbloxOptions
 from timecard.mac.oscillators.sa5x import Sa5x
-from timecard.pcie.status import PpsSource, read_selector, read_tod
+from timecard.pcie.status import read_selector, read_tod
 from timecard.values import (
     AntennaStatus,
     CorruptData,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from timecard import cli
+from timecard.cli import cards
+from timecard.cli import main as cli
 from timecard.emulator.control import request
 
 
@@ -45,15 +46,15 @@ def test_list_names_the_sockets_cards(card: Path, capsys: pytest.CaptureFixture[
     assert (status, err) == (0, "")
     assert f"vfio-user={card}" in out
     status, out, _ = run(capsys, "list", "--vfio-user", str(card), "--json")
-    cards = json.loads(out)
-    assert cards[-1]["access"] == "vfio-user"
-    assert cards[-1]["address"] == str(card)
+    listed = json.loads(out)
+    assert listed[-1]["access"] == "vfio-user"
+    assert listed[-1]["address"] == str(card)
 
 
 def test_list_without_cards_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "list_cards", lambda: [])
+    monkeypatch.setattr(cards, "list_cards", lambda: [])
     assert run(capsys, "list", "--json") == (0, "[]\n", "")
     status, out, err = run(capsys, "list")
     assert (status, out) == (0, "")
@@ -170,7 +171,7 @@ def test_the_emulator_is_found_by_its_entry_point_only() -> None:
     entries = importlib.metadata.entry_points(group="timecard.emulators")
     assert {"virtual", "in-process"} <= {entry.name for entry in entries}
     loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, timecard.cli; print('timecard.emulator' in sys.modules)"],
+        [sys.executable, "-c", "import sys, timecard.cli.main; print('timecard.emulator' in sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

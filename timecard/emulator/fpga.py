@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from timecard.boards import FB
+from timecard.boards.fb import BLOCKS
+from timecard.boards.registers import ALL_ONES, FREQUENCY_COUNTER
 from timecard.emulator.fpga_block import Block, Ram, RegisterBlock
 from timecard.emulator.fpga_clock import ClockCore
 from timecard.emulator.fpga_config import ConfigSpace
@@ -23,7 +26,6 @@ from timecard.emulator.fpga_pulses import Agenda, PulseRouting, PulseSource
 from timecard.emulator.fpga_status import SignalGenerator, SmaMaps, TodSlave
 from timecard.emulator.receiver_tod import TodStatus
 from timecard.emulator.uart16550 import SerialDevice, SilentDevice, Uart16550
-from timecard.pcie.registers import ALL_ONES, BLOCKS, FREQUENCY_COUNTER
 
 PAGE_BITS: Final = 12
 WINDOW_PAGES: Final = 16
@@ -84,6 +86,7 @@ class FpgaCard:
         if unknown:
             raise ValueError(f"no UART is called {', '.join(sorted(unknown))}; there are {', '.join(UARTS)}")
         self.name = name
+        self.board = FB
         self.config = ConfigSpace(serial, msix=msix, ptm=ptm)
         self.msix = msix
         self.on_interrupt: Callable[[int], None] | None = None

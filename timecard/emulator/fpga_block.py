@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from timecard.pcie.registers import Register
+from timecard.boards.registers import Register
 
 
 class Block(Protocol):

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from timecard.boards.registers import CLOCK, SOURCE_PPS, SOURCE_REGS, signed_magnitude, to_signed_magnitude
 from timecard.emulator.fpga_block import RegisterBlock
 from timecard.emulator.fpga_counter import TICK_NS, Counter, Oscillator
-from timecard.pcie.registers import CLOCK, SOURCE_PPS, SOURCE_REGS, signed_magnitude, to_signed_magnitude
 from timecard.timescale import NS_PER_S
 
 HOLDOVER_S: Final = 3

@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from timecard.boards import FB
 from timecard.pcie.bus import CAP_MSI, CAP_MSIX, EXT_CAP_PTM, EXT_CAP_SERIAL
-from timecard.pcie.registers import BAR0_SIZE
 
 SIZE: Final = 4096
 VECTORS: Final = 32
@@ -34,7 +34,7 @@ class ConfigSpace:
         put(0x04, "<HH", 0, 0x0010, writable=(0x0546, 0))
         put(0x08, "<I", CLASS_OTHER_MEMORY << 8)
         put(0x0C, "<BBBB", 0, 0, 0, 0, writable=(0xFF, 0xFF, 0, 0))
-        put(0x10, "<I", 0, writable=(0xFFFF_FFFF & -BAR0_SIZE,))
+        put(0x10, "<I", 0, writable=(0xFFFF_FFFF & -FB.bar0_size,))
         put(0x18, "<I", 0, writable=(0xFFFF_FFFF & -MSIX_BAR_SIZE if msix else 0,))
         put(0x2C, "<HH", 0x10EE, 0x0007)
         put(0x34, "<B", _PM)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from timecard.boards.fb import BLOCKS
+from timecard.boards.registers import PPS_GENERATOR, PPS_SLAVE, TIMESTAMPER, signed_magnitude
 from timecard.emulator.fpga_block import RegisterBlock
 from timecard.emulator.fpga_clock import SERVO_SOURCES, ClockCore
-from timecard.pcie.registers import BLOCKS, PPS_GENERATOR, PPS_SLAVE, TIMESTAMPER, signed_magnitude
 from timecard.timescale import NS_PER_S
 
 SHORTEST_NS: Final = 900_000_000

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from timecard.boards.registers import PTM
 from timecard.emulator.fpga_block import RegisterBlock
 from timecard.emulator.fpga_counter import Counter
-from timecard.pcie.registers import PTM
 
 WAY_NS: Final = 36
 HOLD_NS: Final = 96

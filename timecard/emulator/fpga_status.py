@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from timecard.boards.fb import BLOCKS, SMA_INPUTS
+from timecard.boards.registers import SIGNAL_GENERATOR, SMA_ENABLE, TOD_SLAVE, signed_magnitude
 from timecard.emulator.fpga_block import RegisterBlock
 from timecard.emulator.fpga_pps import CORE_1_3
 from timecard.emulator.receiver_tod import TodStatus
-from timecard.pcie.registers import (
-    BLOCKS,
-    SIGNAL_GENERATOR,
-    SMA_ENABLE,
-    SMA_INPUTS,
-    TOD_SLAVE,
-    signed_magnitude,
-)
 from timecard.timescale import NS_PER_S
 
 CORE_2_2: Final = 0x0202_0000
 _TOD: Final = {row.name: row.offset for row in TOD_SLAVE}
-_INPUT_BITS: Final = {name: bit for bit, name in SMA_INPUTS.items()}
+_INPUT_BITS: Final = SMA_INPUTS
 
 
 class TodSlave(RegisterBlock):

@@ -16,7 +16,6 @@ from typing import Final
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.fpga_config import MSIX_BAR_SIZE, SIZE, VECTORS
 from timecard.pcie import vfio_user_wire as wire
-from timecard.pcie.registers import BAR0_SIZE
 
 _DEVICE_FLAGS: Final = 0x3
 """Can be reset; is a PCI device."""
@@ -39,7 +38,7 @@ class VfioUserDevice:
         self.card = card
         card.on_interrupt = self._interrupt
         self._msix_table = bytearray(MSIX_BAR_SIZE)
-        self._regions: dict[int, int] = {wire.Region.BAR0: BAR0_SIZE, wire.Region.CONFIG: SIZE}
+        self._regions: dict[int, int] = {wire.Region.BAR0: card.board.bar0_size, wire.Region.CONFIG: SIZE}
         if card.msix:
             self._regions[wire.Region.BAR2] = MSIX_BAR_SIZE
         self._vectors = wire.Irq.MSIX if card.msix else wire.Irq.MSI

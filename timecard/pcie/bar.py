@@ -10,8 +10,8 @@ import mmap
 from pathlib import Path
 from typing import Final
 
+from timecard.boards import Board
 from timecard.errors import DeviceAbsentError, DeviceLostError, RefusedError, from_oserror
-from timecard.pcie.registers import BAR0_SIZE
 
 _SYSFS: Final = Path("/sys")
 
@@ -21,9 +21,10 @@ class BarBus:
 
     writes_are_posted = True
 
-    def __init__(self, address: str, sysfs: Path = _SYSFS) -> None:
+    def __init__(self, address: str, board: Board, sysfs: Path = _SYSFS) -> None:
         """``address`` as ``0000:3b:00.0``. Raises a ``TimeCardError`` that says what to do."""
         self.name = f"pci:{address}"
+        self.board = board
         device = sysfs / "bus/pci/devices" / address
         if not device.is_dir():
             raise DeviceAbsentError(self.name, "open", "there is no such PCI device (lspci -D lists them)")
@@ -41,12 +42,14 @@ class BarBus:
                     self.name, "open", f"memory decoding is off; switch it on: echo 1 > {device / 'enable'}"
                 )
             with (device / "resource0").open("r+b", buffering=0) as resource:
-                self._map = mmap.mmap(resource.fileno(), BAR0_SIZE)
+                self._map = mmap.mmap(resource.fileno(), board.bar0_size)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError):
                 raise from_oserror(self.name, "map BAR0", error) from error
             raise DeviceAbsentError(
-                self.name, "map BAR0", f"the BAR is smaller than the FB layout's {BAR0_SIZE:#x} bytes"
+                self.name,
+                "map BAR0",
+                f"the BAR is smaller than the {board.bar0_size:#x} bytes of {board.product}",
             ) from error
         self._words = memoryview(self._map).cast("I")
         self._closed = False
@@ -69,6 +72,6 @@ class BarBus:
     def _index(self, offset: int) -> int:
         if self._closed:
             raise DeviceLostError(self.name, f"access {offset:#x}", "the bus was closed")
-        if offset & 3 or not 0 <= offset < BAR0_SIZE:
+        if offset & 3 or not 0 <= offset < self.board.bar0_size:
             raise RefusedError(self.name, f"access {offset:#x}", "not an aligned word of BAR0")
         return offset >> 2

@@ -71,7 +71,7 @@ def extended_capability(space: ConfigSpace, wanted: int) -> int | None:
 
 def has_ptm(bus: RegisterBus) -> bool:
     """Whether the card announces a PTM requester; asks configuration space, touches no register."""
-    if not isinstance(bus, ConfigSpace):
+    if not isinstance(bus, ConfigSpace) or not bus.board.has("ptm"):
         return False
     offset = extended_capability(bus, EXT_CAP_PTM)
     return offset is not None and bool(bus.read_config32(offset + 4) & 1)

@@ -10,17 +10,16 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
-from timecard.pcie.bus import burst_reader, has_ptm, writes_are_posted
-from timecard.pcie.ptm import PtmRequester
-from timecard.pcie.registers import (
+from timecard.boards.registers import (
     ALL_ONES,
-    BLOCKS,
     CLOCK_SOURCES,
     SOURCE_PPS,
     SOURCE_REGS,
     to_signed_magnitude,
 )
+from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
+from timecard.pcie.bus import burst_reader, has_ptm, writes_are_posted
+from timecard.pcie.ptm import PtmRequester
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
@@ -39,10 +38,6 @@ FRACTION_SINCE: Final = 2
 """Major version of the core from which on drift has a fraction register."""
 MAX_INTERVAL_TICKS: Final = ALL_ONES // TICK_NS
 
-_CLOCK: Final = BLOCKS["reg"]
-_CTRL: Final = _CLOCK.at("ctrl")
-_SELECT: Final = _CLOCK.at("select")
-_SNAPSHOT: Final = (_CTRL, _CLOCK.at("time_ns"), _CLOCK.at("time_sec"))
 _ENABLE: Final = 0x1
 _ADJUST_TIME: Final = 0x2
 _ADJUST_OFFSET: Final = 0x4
@@ -66,10 +61,14 @@ class RegisterClock:
         self._timebase = timebase
         self._read_many = burst_reader(bus)
         self._posted_writes = writes_are_posted(bus)
+        block = bus.board.blocks["reg"]
+        self._at = {row.name: block.offset + row.offset for row in block.registers}
+        self._ctrl = self._at["ctrl"]
+        self._words = (self._ctrl, self._at["time_ns"], self._at["time_sec"])
         version = self._register("version")
         self.version = (version >> 24, version >> 16 & 0xFF, version & 0xFFFF)
         if not self._register("ctrl") & _ENABLE:
-            bus.write32(_CTRL, _ENABLE)
+            bus.write32(self._ctrl, _ENABLE)
             if not self._register("ctrl") & _ENABLE:
                 raise ProtocolError(name, "enable", "the clock core does not accept its enable bit")
         self._ptm = PtmRequester(bus, name) if has_ptm(bus) else None
@@ -83,7 +82,7 @@ class RegisterClock:
 
     def now_tai_ns(self) -> int:
         """Read the clock; the value is that of the 20 ns tick after the request."""
-        self._bus.write32(_CTRL, _READ | _ENABLE)
+        self._bus.write32(self._ctrl, _READ | _ENABLE)
         return self._snapshot()
 
     def cross_timestamp(self) -> CrossTimestamp:
@@ -104,7 +103,7 @@ class RegisterClock:
     def _bracket(self) -> CrossTimestamp:
         timebase = self._timebase
         before_ns = timebase.mono_ns()
-        self._bus.write32(_CTRL, _READ | _ENABLE)
+        self._bus.write32(self._ctrl, _READ | _ENABLE)
         # The snapshot is taken when the write arrives. Over PCIe that is some time before the next read's
         # completion; a bus that waits for the write to arrive gives the narrower bracket.
         after_ns = 0 if self._posted_writes else timebase.mono_ns()
@@ -120,7 +119,7 @@ class RegisterClock:
 
     def _snapshot(self) -> int:
         for _ in range(MAX_POLLS):
-            ctrl, ns, seconds = self._read_many(_SNAPSHOT)
+            ctrl, ns, seconds = self._read_many(self._words)
             if ctrl & _READ_DONE:
                 if ctrl & _CTRL_UNUSED:
                     raise self._implausible("read", "ctrl", ctrl)
@@ -189,7 +188,7 @@ class RegisterClock:
         if self.version[0] >= FRACTION_SINCE:
             values["drift_fraction"] = fraction
         self._write(values)
-        self._bus.write32(_CTRL, _ENABLE | _ADJUST_DRIFT)
+        self._bus.write32(self._ctrl, _ENABLE | _ADJUST_DRIFT)
         return sign * (ns + fraction / 65536) / interval_ns * NS_PER_S
 
     # --- source ---
@@ -207,7 +206,7 @@ class RegisterClock:
         self._select(source)
 
     def _select(self, source: int) -> None:
-        self._bus.write32(_SELECT, source)
+        self._bus.write32(self._at["select"], source)
         seen = self.source()
         if seen != source:
             raise ProtocolError(self.name, "select", f"source {source} was written, the clock follows {seen}")
@@ -216,20 +215,20 @@ class RegisterClock:
         """Write registers and latch them; the present source is put back as the kernel driver does."""
         kept = self.source()
         if kept != SOURCE_REGS:
-            self._bus.write32(_SELECT, SOURCE_REGS)
+            self._bus.write32(self._at["select"], SOURCE_REGS)
         try:
             self._write(values)
-            self._bus.write32(_CTRL, _ENABLE | command)
+            self._bus.write32(self._ctrl, _ENABLE | command)
         finally:
             if kept != SOURCE_REGS:
-                self._bus.write32(_SELECT, kept)
+                self._bus.write32(self._at["select"], kept)
 
     def _write(self, values: dict[str, int]) -> None:
         for register, value in values.items():
-            self._bus.write32(_OFFSETS[register], value)
+            self._bus.write32(self._at[register], value)
 
     def _register(self, name: str) -> int:
-        value = self._bus.read32(_OFFSETS[name])
+        value = self._bus.read32(self._at[name])
         if value == ALL_ONES:
             raise self._implausible("read", name, value)
         return value
@@ -238,9 +237,6 @@ class RegisterClock:
         if value == ALL_ONES:
             return DeviceLostError(self.name, operation, f"{register} reads all ones: the card is gone")
         return ProtocolError(self.name, operation, f"{register} reads {value:#x}, which it cannot")
-
-
-_OFFSETS: Final = {row.name: _CLOCK.offset + row.offset for row in _CLOCK.registers}
 
 
 def drift_words(frequency_ppb: float, has_fraction: bool) -> tuple[int, int, int]:

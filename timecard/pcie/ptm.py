@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from timecard.boards.registers import ALL_ONES
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError
 from timecard.pcie.bus import burst_reader
-from timecard.pcie.registers import ALL_ONES, BLOCKS
 from timecard.protocols import RegisterBus
 from timecard.values import CrossTimestamp
 
@@ -21,13 +21,6 @@ MAX_POLLS: Final = 100
 MAX_LINK_NS: Final = 20_000
 """A longer way through one link is no measurement."""
 
-_PTM: Final = BLOCKS["ptm"]
-_CTRL: Final = _PTM.at("ptm_ctrl")
-_WORDS: Final = (
-    _PTM.at("ptm_status"),
-    *(_PTM.at(name) + low for name in ("master_time", "t1_time", "t4_time") for low in (0, 4)),
-    _PTM.at("link_delay"),
-)
 _ENABLE_TRIGGER: Final = 0x3
 _VALID: Final = 0x1
 _BUSY: Final = 0x2
@@ -41,6 +34,13 @@ class PtmRequester:
         self._bus = bus
         self._read_many = burst_reader(bus)
         self._round_trip_ns: int | None = None
+        at = bus.board.blocks["ptm"].at
+        self._ctrl = at("ptm_ctrl")
+        self._words = (
+            at("ptm_status"),
+            *(at(time) + low for time in ("master_time", "t1_time", "t4_time") for low in (0, 4)),
+            at("link_delay"),
+        )
 
     def cross_timestamp(self) -> CrossTimestamp:
         """One comparison; two dialogues when there was none before."""
@@ -61,9 +61,9 @@ class PtmRequester:
 
     def _dialogue(self) -> tuple[int, int, int, int]:
         """Master time, t1, hold time of the previous dialogue, round trip of this one."""
-        self._bus.write32(_CTRL, _ENABLE_TRIGGER)
+        self._bus.write32(self._ctrl, _ENABLE_TRIGGER)
         for _ in range(MAX_POLLS):
-            words = self._read_many(_WORDS)
+            words = self._read_many(self._words)
             status = words[0]
             if status == ALL_ONES:
                 raise DeviceLostError(self.name, "ptm", "status reads all ones: the card is gone")

@@ -7,122 +7,30 @@ closed cores. All functions raise ``DeviceLostError`` when the card answers all 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
-from timecard.errors import DeviceLostError
-from timecard.pcie.bus import burst_reader
-from timecard.pcie.registers import (
+from timecard.boards.board import SmaTable
+from timecard.boards.registers import (
     ALL_ONES,
-    BLOCKS,
     CLOCK_SOURCES,
     SMA_ENABLE,
-    SMA_INPUTS,
-    SMA_OUTPUTS,
     signed_magnitude,
 )
+from timecard.card_values import (
+    ClockStatus,
+    ImageVersion,
+    PpsSlaveStatus,
+    PpsSource,
+    SelectorStatus,
+    SmaConnector,
+    TodStatus,
+)
+from timecard.errors import DeviceLostError
+from timecard.pcie.bus import burst_reader
 from timecard.protocols import RegisterBus
 
 GNSS_STATUS_SINCE: Final = {0: 26, 1: 10}
 """Image number, by tag, from which on the time-of-day slave has its two receiver registers."""
-
-
-class PpsSource(Enum):
-    """Inputs of the PPS selector, in its order of preference."""
-
-    SMA = 1
-    MAC = 2
-    GNSS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ImageVersion:
-    """Which FPGA image runs."""
-
-    loader: bool
-    """The golden image runs: an update failed, or there is none."""
-    tag: int
-    """0 SOM card, 1 Production card."""
-    number: int
-
-    def __str__(self) -> str:
-        return f"{'loader' if self.loader else 'fw'} {self.tag}.{self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class ClockStatus:
-    """The clock's own account of itself."""
-
-    version: tuple[int, int, int]
-    source: str
-    in_sync: bool
-    in_holdover: bool
-    offset_ns: int
-    """Last correction that the clock was asked for, ns."""
-    drift_ppb: int
-    """Accumulated correction of the frequency."""
-
-
-@dataclass(frozen=True, slots=True)
-class SelectorStatus:
-    """PPS and 10 MHz inputs."""
-
-    present: frozenset[PpsSource]
-    forced: PpsSource | None
-    selected: PpsSource | None
-    """What the clock's servo gets; None when no pulse is present."""
-    clock_10mhz: str
-    """``sma``, ``mac`` or ``onboard``, as closed images report it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PpsSlaveStatus:
-    """The supervisor of the selected pulse."""
-
-    enabled: bool
-    filter_error: bool
-    """A period was not 1 s within 100 ms. Sticky until ``clear_pps_errors``."""
-    lost: bool
-    """Pulses are missing. Sticky."""
-    pulse_width_ms: int | None
-    cable_delay_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class TodStatus:
-    """What the time-of-day slave parsed from the receiver's messages."""
-
-    enabled: bool
-    protocol: str
-    errors: tuple[str, ...]
-    tai_minus_utc_s: int | None
-    leap_59: bool
-    leap_61: bool
-    seconds_to_leap: int | None
-    correction_s: int
-    fix_ok: bool | None
-    fix: int | None
-    """0 none, 2 2D, 3 3D, 5 time only; None where image or receiver does not tell."""
-    antenna: int | None
-    """0 init, 1 unknown, 2 ok, 3 short, 4 open."""
-    jamming: int | None
-    satellites_seen: int | None
-    satellites_used: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class SmaConnector:
-    """What one SMA connector does."""
-
-    number: int
-    direction: str
-    """``in``, ``out`` or ``off``."""
-    functions: tuple[str, ...]
-    """``10Mhz`` where no function bit is set."""
-
-    def __str__(self) -> str:
-        return f"sma{self.number} {self.direction} {' '.join(self.functions)}".rstrip()
 
 
 def read_image_version(bus: RegisterBus) -> ImageVersion:
@@ -180,7 +88,7 @@ def read_pps_slave(bus: RegisterBus) -> PpsSlaveStatus:
 
 def clear_pps_errors(bus: RegisterBus) -> None:
     """Clear the sticky errors of the PPS slave; one that persists comes back within a second."""
-    bus.write32(BLOCKS["pps_to_clk"].at("status"), 3)
+    bus.write32(bus.board.at("pps_to_clk", "status"), 3)
 
 
 def read_tod(bus: RegisterBus) -> TodStatus:
@@ -221,24 +129,25 @@ def read_sma(bus: RegisterBus) -> tuple[SmaConnector, ...]:
         in34 = out12 = 0
     inputs = (in12 & 0xFFFF, in12 >> 16, in34 & 0xFFFF, in34 >> 16)
     outputs = (out12 & 0xFFFF, out12 >> 16, out34 & 0xFFFF, out34 >> 16)
-    return tuple(_connector(n + 1, inputs[n], outputs[n]) for n in range(4))
+    return tuple(_connector(n + 1, inputs[n], outputs[n], bus.board.sma) for n in range(4))
 
 
-def _connector(number: int, input_word: int, output_word: int) -> SmaConnector:
+def _connector(number: int, input_word: int, output_word: int, table: SmaTable) -> SmaConnector:
     if input_word & SMA_ENABLE:
-        direction, word, names = "in", input_word, SMA_INPUTS
+        direction, word, names = "in", input_word, table.inputs
     elif output_word & SMA_ENABLE:
-        direction, word, names = "out", output_word, SMA_OUTPUTS
+        direction, word, names = "out", output_word, table.outputs
     else:
         return SmaConnector(number, "off", ())
-    functions = tuple(names.get(1 << bit, f"bit {bit}") for bit in range(15) if word >> bit & 1)
-    return SmaConnector(number, direction, functions or ("10Mhz",))
+    name_of = {value: name for name, value in names.items()}
+    functions = tuple(name_of.get(1 << bit, f"bit {bit}") for bit in range(15) if word >> bit & 1)
+    return SmaConnector(number, direction, functions or ("10MHz",))
 
 
 def _read(
     bus: RegisterBus, block: str, registers: Sequence[str], all_ones_is_valid: bool = False
 ) -> list[int]:
-    words = burst_reader(bus)([BLOCKS[block].at(register) for register in registers])
+    words = burst_reader(bus)([bus.board.at(block, register) for register in registers])
     if not all_ones_is_valid and words[0] == ALL_ONES:
         raise DeviceLostError(bus.name, f"read {block}", f"{registers[0]} reads all ones: the card is gone")
     return words

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from timecard.errors import DeviceLostError, ProtocolError, RefusedError
+from timecard.boards.registers import ALL_ONES
+from timecard.errors import DeviceLostError, ProtocolError, RefusedError, UnsupportedError
 from timecard.pcie.bus import burst_reader
-from timecard.pcie.registers import ALL_ONES, BLOCKS
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
 from timecard.values import EdgeStamp
 
-CHANNELS: Final = {"ts0": "ts0", "ts1": "ts1", "ts2": "ts2", "ts3": "ts3", "ts4": "ts4", "ts5": "pps"}
-"""Channel to block: TS0 latches the GNSS pulse, TS5 the clock's own, the others what the SMA map routes."""
 MAX_CABLE_DELAY_NS: Final = 0xFFFF
 
 
@@ -25,11 +23,12 @@ class Timestamper:
     """One channel; ``EdgeSource``."""
 
     def __init__(self, bus: RegisterBus, timebase: Timebase, channel: str) -> None:
-        if channel not in CHANNELS:
-            raise RefusedError(
-                bus.name, "open timestamper", f"no channel {channel!r}, only {', '.join(CHANNELS)}"
+        channels = bus.board.channels
+        if channel not in channels:
+            raise UnsupportedError(
+                bus.name, "open timestamper", f"no channel {channel!r}, only {', '.join(channels)}"
             )
-        block = BLOCKS[CHANNELS[channel]]
+        block = bus.board.blocks[channels[channel]]
         self.channel = channel
         self.name = f"{bus.name} {channel}"
         self.vector = block.vector

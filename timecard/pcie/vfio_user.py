@@ -7,9 +7,9 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from timecard.boards import Board, board_for
 from timecard.errors import DeviceAbsentError, DeviceLostError, ProtocolError, RefusedError
 from timecard.pcie import vfio_user_wire as wire
-from timecard.pcie.registers import BAR0_SIZE, FB_CARDS
 from timecard.pcie.vfio_user_link import VfioUserLink
 
 REQUEST_TIMEOUT_S: Final = 3.0
@@ -41,7 +41,7 @@ class VfioUserBus:
         self._eventfds: dict[int, int] = {}
         self._link = VfioUserLink(self.path, self.name, connect_timeout_s, request_timeout_s)
         try:
-            self.pci_id = self._identify()
+            self.board: Board = self._identify()
         except BaseException:
             self.close()
             raise
@@ -72,10 +72,9 @@ class VfioUserBus:
 
     def read32_many(self, offsets: Sequence[int]) -> list[int]:
         """Read registers of BAR0 in order, at the price of about one round trip."""
-        if offsets and not 0 <= min(offsets) <= max(offsets) <= BAR0_SIZE - 4:
-            raise RefusedError(
-                self.name, "burst read", f"an offset is outside of BAR0 ({BAR0_SIZE:#x} bytes)"
-            )
+        size = self.board.bar0_size
+        if offsets and not 0 <= min(offsets) <= max(offsets) <= size - 4:
+            raise RefusedError(self.name, "burst read", f"an offset is outside of BAR0 ({size:#x} bytes)")
         if len(offsets) <= MAX_BURST:
             return self._link.read32_many(_BAR0, offsets)
         return self.read32_many(offsets[:MAX_BURST]) + self.read32_many(offsets[MAX_BURST:])
@@ -122,7 +121,7 @@ class VfioUserBus:
         while self._eventfds:
             os.close(self._eventfds.popitem()[1])
 
-    def _identify(self) -> tuple[int, int]:
+    def _identify(self) -> Board:
         link = self._link
         try:
             reply = link.request(wire.Command.VERSION, wire.VERSION.pack(0, 0) + wire.CAPABILITIES, None)
@@ -134,20 +133,19 @@ class VfioUserBus:
             raise link.broken("version", f"the server speaks another protocol: {reply[:8]!r}")
         ids = self.read_config32(0)
         pci_id = (ids & 0xFFFF, ids >> 16)
-        if pci_id not in FB_CARDS:
-            raise DeviceAbsentError(
-                self.name,
-                "identify",
-                f"PCI id {pci_id[0]:04x}:{pci_id[1]:04x} is not a Time Card with the FB register layout",
-            )
         request = wire.REGION_INFO.pack(wire.REGION_INFO.size, 0, _BAR0, 0, 0, 0)
         reply = link.request(wire.Command.GET_REGION_INFO, request, wire.REGION_INFO.size)
         size = wire.REGION_INFO.unpack(reply)[4]
-        if size < BAR0_SIZE:
-            raise ProtocolError(
-                self.name, "identify", f"BAR0 has {size:#x} bytes, the FB layout needs {BAR0_SIZE:#x}"
+        board = board_for(pci_id, size)
+        if board is None:
+            raise DeviceAbsentError(
+                self.name, "identify", f"PCI id {pci_id[0]:04x}:{pci_id[1]:04x} is not that of a Time Card"
             )
-        return pci_id
+        if size < board.bar0_size:
+            raise ProtocolError(
+                self.name, "identify", f"BAR0 has {size:#x} bytes, {board.product} has {board.bar0_size:#x}"
+            )
+        return board
 
     def _word(self, offset: int, size: int) -> struct.Struct:
         if size not in _WORDS or offset % size:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.fpga_world import START_S, SteadyOscillator, make_world
+from timecard.boards.fb import BLOCKS
 from timecard.emulator.fpga import UARTS, FpgaCard
 from timecard.emulator.fpga_config import ConfigSpace
 from timecard.pcie.bus import EXT_CAP_PTM, EXT_CAP_SERIAL, device_serial, extended_capability, has_ptm
-from timecard.pcie.registers import BLOCKS
 
 UNANSWERED = {"i2c_ctrl", "spi_flash"}
 NOT_IN_CORE_1_2 = {"drift_fraction", "status_offset_fraction", "status_drift_fraction"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.fpga_world import START_NS, START_S, World, make_world, tod_status
-from timecard.pcie.registers import BLOCKS, signed_magnitude, to_signed_magnitude
+from timecard.boards.fb import BLOCKS
+from timecard.boards.registers import signed_magnitude, to_signed_magnitude
 from timecard.timescale import NS_PER_S
 
 AT = {row.name: BLOCKS["reg"].offset + row.offset for row in BLOCKS["reg"].registers}

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fpga_world import START_S, ScriptedPulses, World, make_world
-from timecard.pcie.registers import BLOCKS, to_signed_magnitude
+from timecard.boards.fb import BLOCKS
+from timecard.boards.registers import to_signed_magnitude
 from timecard.timescale import NS_PER_S
 
 

@@ -9,9 +9,9 @@ import struct
 import pytest
 
 from tests.fpga_server import make_card
+from timecard.boards.fb import BLOCKS
 from timecard.emulator.vfio_user_device import CommandError, VfioUserDevice
 from timecard.pcie import vfio_user_wire as wire
-from timecard.pcie.registers import BLOCKS
 
 EVENTFD = wire.IrqFlag.DATA_EVENTFD | wire.IrqFlag.TRIGGER
 NONE = wire.IrqFlag.DATA_NONE | wire.IrqFlag.TRIGGER

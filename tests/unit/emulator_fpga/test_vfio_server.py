@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fpga_server import Served, serving
+from timecard.boards.fb import BLOCKS
 from timecard.emulator.vfio_user_server import VfioUserServer
 from timecard.errors import RefusedError, TimeCardError
 from timecard.pcie import vfio_user_wire as wire
-from timecard.pcie.registers import BLOCKS
 from timecard.pcie.vfio_user import VfioUserBus
 
 READ_IMAGE = wire.ACCESS.pack(BLOCKS["image"].offset, 0, 4)

@@ -43,7 +43,7 @@ def test_facts_in_words() -> None:
     facts = card.facts()
     assert (facts.image_version, facts.clock_core_version) == ("fw 1.14", "1.2.0")
     assert (facts.clock_source, facts.pps_source) == ("PPS", "GNSS")
-    assert facts.sma == {"sma1": "in 10Mhz", "sma2": "in PPS1", "sma3": "out PHC", "sma4": "out GNSS1"}
+    assert facts.sma == {"sma1": "in 10MHz", "sma2": "in PPS1", "sma3": "out PHC", "sma4": "out GNSS1"}
 
 
 def test_a_card_without_serial_number_is_named_by_its_bus() -> None:

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fpga_world import START_NS, SlowBus, make_world
+from timecard.boards import FB
+from timecard.boards.fb import BLOCKS
+from timecard.boards.registers import SOURCE_PPS, SOURCE_REGS
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
 from timecard.pcie.clock import MAX_FREQUENCY_PPB, TICK_NS, RegisterClock, drift_words
-from timecard.pcie.registers import BLOCKS, SOURCE_PPS, SOURCE_REGS
 from timecard.timescale import NS_PER_S
 
 CTRL = BLOCKS["reg"].at("ctrl")
@@ -20,6 +22,7 @@ class ScriptedBus:
     """Answers each register with a fixed word."""
 
     name = "scripted"
+    board = FB
 
     def __init__(self, words: dict[int, int], other: int = 0) -> None:
         self.words = words

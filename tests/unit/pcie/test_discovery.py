@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from timecard.card import find_card, open_card
-from timecard.discovery import CardDescriptor, list_cards
+from timecard.boards import FB
+from timecard.card import find_card
+from timecard.discovery import list_cards
 from timecard.emulator.fpga_config import ConfigSpace
-from timecard.errors import DeviceAbsentError, DeviceLostError, RefusedError, UnsupportedError
+from timecard.errors import DeviceAbsentError, DeviceLostError, RefusedError
 from timecard.pcie.bar import BarBus
-from timecard.pcie.registers import BAR0_SIZE
-from timecard.timebase import HostTimebase
 
 
 @dataclass
@@ -56,11 +55,11 @@ def test_cards_are_found_by_their_ids_and_named_by_what_they_have(tmp_path: Path
     add_device(tmp_path, "0000:04:00.0", 0x1D9B, 0x0400, serial=7, config_bytes=64)
     add_device(tmp_path, "0000:05:00.0", 0x1AD7, 0xA000, config_bytes=64)
     cards = list_cards(sysfs=tmp_path)
-    assert [(card.id, card.fb_layout, card.driver) for card in cards] == [
-        ("02:00:5e:10:20:30", True, "ptp_ocp"),
-        ("01-02-03-04-05-06-07-08", True, None),
-        ("pci-0000:04:00.0", True, None),
-        ("pci-0000:05:00.0", False, None),
+    assert [(card.id, card.board, card.driver) for card in cards] == [
+        ("02:00:5e:10:20:30", "fb", "ptp_ocp"),
+        ("01-02-03-04-05-06-07-08", "celestica", None),
+        ("pci-0000:04:00.0", "fb", None),
+        ("pci-0000:05:00.0", "art", None),
     ]
 
 
@@ -70,7 +69,7 @@ def test_sockets_are_listed_only_when_they_are_there(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.bind(str(path))
         (card,) = list_cards([path], tmp_path)
-    assert (card.access, card.address, card.fb_layout) == ("vfio-user", str(path), None)
+    assert (card.access, card.address, card.board) == ("vfio-user", str(path), None)
 
 
 def test_a_device_that_vanishes_while_listing_is_skipped(tmp_path: Path) -> None:
@@ -97,16 +96,8 @@ def test_choosing_a_card(tmp_path: Path) -> None:
     assert find_card(Choice(vfio_user=tmp_path / "s"), tmp_path).address == str(tmp_path / "s")
 
 
-def test_a_card_with_another_layout_is_not_opened() -> None:
-    descriptor = CardDescriptor(
-        id="x", access="pci", address="0000:05:00.0", product="Orolia/Safran ART card", fb_layout=False
-    )
-    with pytest.raises(UnsupportedError, match="ART card: this register layout"):
-        open_card(descriptor, HostTimebase())
-
-
 class TestBarBus:
-    def make(self, sysfs: Path, size: int = BAR0_SIZE) -> Path:
+    def make(self, sysfs: Path, size: int = FB.bar0_size) -> Path:
         folder = add_device(sysfs, "0000:02:00.0", 0x1D9B, 0x0400)
         with (folder / "resource0").open("wb") as resource:
             resource.truncate(size)
@@ -114,14 +105,14 @@ class TestBarBus:
 
     def test_words_are_read_and_written_in_place(self, tmp_path: Path) -> None:
         folder = self.make(tmp_path)
-        bus = BarBus("0000:02:00.0", tmp_path)
+        bus = BarBus("0000:02:00.0", FB, tmp_path)
         bus.write32(0x0100_0020, 0x1_1122_3344)
         assert bus.read32(0x0100_0020) == 0x1122_3344
         with (folder / "resource0").open("rb") as resource:
             view = mmap.mmap(resource.fileno(), 0, access=mmap.ACCESS_READ)
             assert struct.unpack_from("<I", view, 0x0100_0020) == (0x1122_3344,)
             view.close()
-        for offset in (2, -4, BAR0_SIZE):
+        for offset in (2, -4, FB.bar0_size):
             with pytest.raises(RefusedError, match="aligned word of BAR0"):
                 bus.read32(offset)
         bus.close()
@@ -134,18 +125,18 @@ class TestBarBus:
         with pytest.raises(
             RefusedError, match=r"ptp_ocp holds the card; unbind it first: echo 0000:02:00\.0 >"
         ):
-            BarBus("0000:02:00.0", tmp_path)
+            BarBus("0000:02:00.0", FB, tmp_path)
 
     def test_what_is_missing_is_said(self, tmp_path: Path) -> None:
         with pytest.raises(DeviceAbsentError, match="no such PCI device"):
-            BarBus("0000:02:00.0", tmp_path)
+            BarBus("0000:02:00.0", FB, tmp_path)
         folder = self.make(tmp_path, size=4096)
-        with pytest.raises(DeviceAbsentError, match="smaller than the FB layout"):
-            BarBus("0000:02:00.0", tmp_path)
+        with pytest.raises(DeviceAbsentError, match="smaller than the 0x2000000 bytes"):
+            BarBus("0000:02:00.0", FB, tmp_path)
         (folder / "enable").write_text("0\n", encoding="ascii")
         with pytest.raises(RefusedError, match="memory decoding is off"):
-            BarBus("0000:02:00.0", tmp_path)
+            BarBus("0000:02:00.0", FB, tmp_path)
         (folder / "enable").write_text("1\n", encoding="ascii")
         (folder / "resource0").unlink()
         with pytest.raises(DeviceAbsentError, match="map BAR0"):
-            BarBus("0000:02:00.0", tmp_path)
+            BarBus("0000:02:00.0", FB, tmp_path)

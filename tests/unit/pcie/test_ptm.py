@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.fpga_world import make_world
+from timecard.boards import FB
+from timecard.boards.fb import BLOCKS
 from timecard.emulator.fpga_ptm import PtmBlock
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError
 from timecard.pcie.bus import device_serial, has_ptm
 from timecard.pcie.clock import RegisterClock
 from timecard.pcie.ptm import PtmRequester
-from timecard.pcie.registers import BLOCKS
 from timecard.values import CrossTimestamp
 
 
@@ -18,6 +19,7 @@ class PtmBus:
     """A requester with chosen answers."""
 
     name = "ptm"
+    board = FB
 
     def __init__(self, **words: int) -> None:
         at = BLOCKS["ptm"].at

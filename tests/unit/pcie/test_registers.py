@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timecard.pcie.registers import (
-    BLOCKS,
-    CLOCK_SOURCES,
-    SMA_INPUTS,
-    SMA_OUTPUTS,
-    block_at,
-    signed_magnitude,
-    to_signed_magnitude,
-)
+from timecard.boards import BOARDS
+from timecard.boards.fb import BLOCKS
+from timecard.boards.registers import CLOCK_SOURCES, signed_magnitude, to_signed_magnitude
 
 ACCESS = {"RW": "RW", "RO": "RO", "WO": "WO", "W1C": "W1C", "toggle-on-write": "TOW", "RW/RO": "RW"}
 REFERENCE_BLOCKS = {
@@ -96,22 +90,32 @@ def test_ptm_registers_are_those_of_the_reference(reference: dict[str, Any]) -> 
 
 def test_codes_are_those_of_the_reference(reference: dict[str, Any]) -> None:
     assert {name: code for code, name in CLOCK_SOURCES.items()} == reference["clock_sources"]
-    layout = reference["layouts"]["fb"]
-    for ours, theirs in ((SMA_INPUTS, layout["sma_inputs"]), (SMA_OUTPUTS, layout["sma_outputs"])):
-        codes = {name: code for name, code in theirs.items() if name not in ("10Mhz", "None")}
-        assert {name: bit for bit, name in ours.items()} == codes
+    layouts = {"celestica": "fb", "adva-x1": "adva_x1"}
+    for board in BOARDS.values():
+        layout = reference["layouts"][layouts.get(board.name, board.name)]
+        for ours, theirs in ((board.sma.inputs, "sma_inputs"), (board.sma.outputs, "sma_outputs")):
+            kernel = {board.sma.kernel_names.get(name, name): code for name, code in ours.items()}
+            assert kernel == {name: code for name, code in layout[theirs].items() if name != "None"}
 
 
-def test_no_two_registers_share_an_offset() -> None:
-    offsets = [block.offset + row.offset for block in BLOCKS.values() for row in block.registers]
-    assert len(offsets) == len(set(offsets))
+def test_every_board_has_the_blocks_of_the_reference(reference: dict[str, Any]) -> None:
+    layouts = {"celestica": "fb", "adva-x1": "adva_x1"}
+    for board in BOARDS.values():
+        layout = reference["layouts"][layouts.get(board.name, board.name)]
+        for row in layout["resources"]:
+            if row["name"] == "ext_ctrl":  # the vendor driver's name of gpio_ext
+                continue
+            block = board.blocks[row["name"]]
+            assert (block.offset, block.vector) == (row["offset"], row["irq"]), (board.name, row["name"])
+        servo = layout["servo"]
+        assert board.servo == tuple(servo[k] for k in ("offset_p", "offset_i", "drift_p", "drift_i"))
+        assert board.flash.update_start == layout["flash_start"]
+        assert (board.generators, board.counters) == (layout.get("signals", 4), layout.get("freqs", 4))
+        offsets = [block.offset + row.offset for block in board.blocks.values() for row in block.registers]
+        assert len(offsets) == len(set(offsets))
 
 
-def test_a_register_is_found_by_its_offset_and_a_hole_is_not() -> None:
-    found = block_at(0x0100_0014)
-    assert found is not None
-    assert (found[0].name, found[1].name) == ("reg", "time_sec")
-    assert block_at(0x0100_0018) is None
+def test_a_register_that_a_block_has_not_is_an_error() -> None:
     with pytest.raises(KeyError, match="reg has no register nonsense"):
         BLOCKS["reg"].at("nonsense")
 

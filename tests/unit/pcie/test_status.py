@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.fpga_world import ScriptedPulses, make_world, tod_status
+from timecard.boards.fb import BLOCKS
+from timecard.card_values import ImageVersion, PpsSource
 from timecard.errors import DeviceLostError
-from timecard.pcie.registers import BLOCKS
 from timecard.pcie.status import (
-    ImageVersion,
-    PpsSource,
     clear_pps_errors,
     read_clock_status,
     read_image_version,
@@ -125,7 +124,7 @@ def test_an_early_image_is_not_asked_for_receiver_words() -> None:
 def test_connectors() -> None:
     world = make_world()
     assert [str(connector) for connector in read_sma(world.card)] == [
-        "sma1 in 10Mhz",
+        "sma1 in 10MHz",
         "sma2 in PPS1",
         "sma3 out PHC",
         "sma4 out GNSS1",

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fpga_world import SlowBus, World, make_world
+from timecard.boards import FB
+from timecard.boards.fb import BLOCKS
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
-from timecard.pcie.registers import BLOCKS
 from timecard.pcie.uart import UartStream
 
 BASE = BLOCKS["port[GNSS]"].offset
@@ -107,6 +108,7 @@ def test_it_works_on_a_bus_without_bursts() -> None:
 
     class Plain:
         name = "plain"
+        board = FB
         read32 = staticmethod(world.card.read32)
         write32 = staticmethod(world.card.write32)
 
@@ -196,6 +198,7 @@ class StuckBus:
     """A UART whose status registers never change."""
 
     name = "stuck"
+    board = FB
 
     def __init__(self, iir: int, lsr: int) -> None:
         self._words = {0x00: 27, 0x08: iir, 0x14: lsr}

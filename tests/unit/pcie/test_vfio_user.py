@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.fpga_server import serving
+from timecard.boards import FB
+from timecard.boards.fb import BLOCKS
 from timecard.errors import (
     CardPermissionError,
     DeviceAbsentError,
@@ -23,7 +25,6 @@ from timecard.errors import (
     TimeCardError,
 )
 from timecard.pcie import vfio_user_wire as wire
-from timecard.pcie.registers import BLOCKS
 from timecard.pcie.vfio_user import VfioUserBus
 
 IMAGE = BLOCKS["image"].offset
@@ -95,7 +96,7 @@ def test_it_reads_and_writes_every_width(tmp_path: Path) -> None:
         assert bus.read(ram, 2) == 0x3344
         bus.write(ram, 2, 0xABCD)
         assert bus.read32(ram) == 0xABCD
-        assert bus.pci_id == (0x1D9B, 0x0400)
+        assert bus.board is FB
         assert bus.read_config32(0) == 0x0400_1D9B
         bus.close()
 

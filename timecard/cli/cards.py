@@ -1,24 +1,19 @@
-"""``timecard``: what cards there are, what one of them says, and a virtual one.
-
-Facts go to stdout, as text or with ``--json`` as JSON (nanoseconds of a date as text: a JSON number may lose
-digits). An error is one line on stderr; exit status 1 when the hardware failed, 2 when the command was wrong.
-"""
+"""``timecard list`` and ``timecard info``."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 import typer
 
 from timecard.card import Card, open_card
+from timecard.cli.common import NO_SOCKET, AsJson, CardId, Pci, VfioUser, choose
 from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
 from timecard.errors import DeviceAbsentError, TimeCardError
 from timecard.gnss.receiver import UbloxReceiver
@@ -35,40 +30,20 @@ from timecard.pcie.status import (
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
 
-EMULATORS: Final = "timecard.emulators"
-EMULATOR: Final = "virtual"
-NO_SOCKET: Final = "no socket there; is `timecard emulate` running?"
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CLICK_ERROR: Final = cast(
-    type[Exception], next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-)
-"""Base of the command line's own errors; typer brings its own click, or uses the installed one."""
-
-app = typer.Typer(
-    help="Time Card hardware: what is there and what it says.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
 Sockets = Annotated[
     list[Path] | None,
     typer.Option("--vfio-user", metavar="PATH", help="Socket of an emulated card; repeatable."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Which card a command is about."""
-
-    id: str | None
-    vfio_user: Path | None
-    pci: str | None
+def register(app: typer.Typer) -> None:
+    """Add ``list`` and ``info``."""
+    app.command("list")(list_command)
+    app.command("info")(info_command)
 
 
-@app.command("list")
 def list_command(vfio_user: Sockets = None, as_json: AsJson = False) -> None:
     """List the cards on the PCI bus, and those behind the given sockets. Opens and changes nothing."""
     cards = list_cards()
@@ -85,44 +60,21 @@ def list_command(vfio_user: Sockets = None, as_json: AsJson = False) -> None:
         typer.echo("timecard: no Time Card on the PCI bus; --vfio-user PATH names an emulated one", err=True)
 
 
-@app.command("info")
 def info_command(
-    card_id: Annotated[
-        str | None, typer.Option("--id", help="Card by its id, as in `timecard list`.")
-    ] = None,
-    pci: Annotated[str | None, typer.Option("--pci", metavar="ADDRESS", help="Card by PCI address.")] = None,
-    vfio_user: Annotated[
-        Path | None, typer.Option("--vfio-user", metavar="PATH", help="Emulated card by its socket.")
-    ] = None,
-    as_json: AsJson = False,
+    card_id: CardId = None, pci: Pci = None, vfio_user: VfioUser = None, as_json: AsJson = False
 ) -> None:
     """Show what one card, its receiver and its oscillator say now; without a choice, the only card there is.
 
     Changes no setting of clock, receiver or oscillator. It does take the serial lines: stop a daemon first.
     """
-    if sum(choice is not None for choice in (card_id, pci, vfio_user)) > 1:
-        raise typer.BadParameter("choose the card by one of --id, --pci and --vfio-user")
-    if vfio_user is not None and not vfio_user.is_socket():
-        raise DeviceAbsentError(str(vfio_user), "info", NO_SOCKET)
     timebase = HostTimebase()
-    with open_card(Choice(id=card_id, vfio_user=vfio_user, pci=pci), timebase) as card:
+    with open_card(choose(card_id, pci, vfio_user, "info"), timebase) as card:
         facts = card_info(card, timebase)
     if as_json:
         typer.echo(json.dumps(facts))
     else:
         for line in _info_lines(facts):
             typer.echo(line)
-
-
-@app.command(
-    "emulate",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
-def emulate_command(context: typer.Context) -> None:
-    """Run a virtual card behind a vfio-user socket, or talk to one that runs (--help shows its options)."""
-    serve = _load_emulator()
-    raise typer.Exit(serve(context.args))
 
 
 def card_info(card: Card, timebase: Timebase) -> dict[str, Any]:
@@ -168,32 +120,6 @@ def card_info(card: Card, timebase: Timebase) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit status."""
-    command = typer.main.get_command(app)
-    try:
-        status = command.main(args=argv, prog_name="timecard", standalone_mode=False)
-    except TimeCardError as error:
-        return _fail(str(error), EXIT_FAILED)
-    except _CLICK_ERROR as error:
-        return _fail(f"{cast(Any, error).format_message()} (see timecard --help)", EXIT_USAGE)
-    except typer.Abort:
-        return _fail("interrupted", EXIT_FAILED)
-    return status if isinstance(status, int) else 0
-
-
-def _load_emulator() -> Callable[[Sequence[str]], int]:
-    for entry in entry_points(group=EMULATORS):
-        if entry.name == EMULATOR:
-            serve: Callable[[Sequence[str]], int] = entry.load()
-            return serve
-    raise DeviceAbsentError(
-        "emulator",
-        "load",
-        f"no {EMULATOR!r} in entry points {EMULATORS!r}; install timecard-toolkit (pip install)",
-    )
-
-
 def _receiver(card: Card, timebase: Timebase) -> Any:
     receiver = UbloxReceiver(card.gnss_stream, timebase, UbloxOptions(configure=False))
     receiver.start()
@@ -223,8 +149,7 @@ def _date(tai_ns: int) -> str:
 
 def _card_line(card: CardDescriptor) -> str:
     held = f" driver={card.driver}" if card.driver else ""
-    layout = " (listed only: another register layout)" if card.fb_layout is False else ""
-    return f"{card.id}  {card.access}={card.address}{held}  {card.product}{layout}"
+    return f"{card.id}  {card.access}={card.address}{held}  {card.product}"
 
 
 def _info_lines(facts: dict[str, Any]) -> list[str]:
@@ -254,12 +179,3 @@ def _identity(facts: dict[str, Any], part: str, names: Sequence[str]) -> str:
 
 def _shown(value: object) -> str:
     return "unknown" if value is None else str(value)
-
-
-def _fail(message: str, status: int) -> int:
-    typer.echo(f"timecard: {' '.join(message.split())}", err=True)
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The register map of the Facebook/Celestica ("FB") layout as rows of data.
+"""Registers of every block that a Time Card may have, as rows of data; which board has which, its file says.
 
 Offsets of blocks count from the start of BAR0, offsets of registers from their block. Sources: the kernel's
 ``drivers/ptp/ptp_ocp.c`` (resource table, register structures), the published FPGA sources of the Time Card
@@ -13,11 +13,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-FB_CARDS: Final = MappingProxyType(
-    {(0x1D9B, 0x0400): "Facebook/Meta Time Card", (0x18D4, 0x1008): "Celestica Time Card"}
-)
-"""PCI vendor and device ids of the cards with this layout."""
-BAR0_SIZE: Final = 0x0200_0000
 ALL_ONES: Final = 0xFFFF_FFFF
 """What a read returns when nobody answers."""
 
@@ -237,114 +232,97 @@ PTM: Final = (
 )
 """LitePCIe's PTM requester; the three times are two words each, the high one first."""
 
-_ROWS: Final = (
-    Block("reg", 0x0100_0000, 0x1_0000, None, CLOCK),
-    Block("ts0", 0x0101_0000, 0x1_0000, 1, TIMESTAMPER),
-    Block("ts1", 0x0102_0000, 0x1_0000, 2, TIMESTAMPER),
-    Block("ts2", 0x0106_0000, 0x1_0000, 6, TIMESTAMPER),
-    Block("ts3", 0x0111_0000, 0x1_0000, 15, TIMESTAMPER),
-    Block("ts4", 0x0112_0000, 0x1_0000, 16, TIMESTAMPER),
-    Block("pps", 0x010C_0000, 0x1_0000, 0, TIMESTAMPER),
-    Block("signal_out[0]", 0x010D_0000, 0x1_0000, 11, SIGNAL_GENERATOR),
-    Block("signal_out[1]", 0x010E_0000, 0x1_0000, 12, SIGNAL_GENERATOR),
-    Block("signal_out[2]", 0x010F_0000, 0x1_0000, 13, SIGNAL_GENERATOR),
-    Block("signal_out[3]", 0x0110_0000, 0x1_0000, 14, SIGNAL_GENERATOR),
-    Block("pps_to_ext", 0x0103_0000, 0x1_0000, None, PPS_GENERATOR),
-    Block("pps_to_clk", 0x0104_0000, 0x1_0000, None, PPS_SLAVE),
-    Block("tod", 0x0105_0000, 0x1_0000, None, TOD_SLAVE),
-    Block("irig_in", 0x0107_0000, 0x1_0000, None, IRIG_SLAVE),
-    Block("irig_out", 0x0108_0000, 0x1_0000, None, IRIG_MASTER),
-    Block("dcf_in", 0x0109_0000, 0x1_0000, None, DCF_SLAVE),
-    Block("dcf_out", 0x010A_0000, 0x1_0000, None, DCF_MASTER),
-    Block("nmea_out", 0x010B_0000, 0x1_0000, None, NMEA_MASTER),
-    Block("image", 0x0002_0000, 0x1000, None, (_R(0x00, "version", "RO", None),)),
-    Block(
-        "pps_select",
-        0x0013_0000,
-        0x1000,
-        None,
-        (_R(0x00, "gpio1", "RO", None), _R(0x08, "gpio2", "RW"), _R(0x10, "version", "RO", 0x0001_0001)),
-    ),
-    Block(
-        "sma_map1",
-        0x0014_0000,
-        0x1000,
-        None,
-        (
-            _R(0x00, "gpio1", "RW", 0x8001_8000),
-            _R(0x08, "gpio2", "RW", 0x8001_8000),
-            _R(0x10, "version", "RO", 0x0001_0001),
-        ),
-    ),
-    Block(
-        "sma_map2",
-        0x0022_0000,
-        0x1000,
-        None,
-        (_R(0x00, "gpio1", "RW"), _R(0x08, "gpio2", "RW"), _R(0x10, "version", "RO", 0x0001_0001)),
-    ),
-    Block("i2c_ctrl", 0x0015_0000, 0x1_0000, 7, AXI_IIC),
-    Block("port[GNSS]", 0x0016_1000, 0x20, 3, UART),
-    Block("port[GNSS2]", 0x0017_1000, 0x20, 4, UART),
-    Block("port[MAC]", 0x0018_1000, 0x20, 5, UART),
-    Block("port[NMEA]", 0x0019_1000, 0x20, 10, UART),
-    Block("spi_flash", 0x0031_0000, 0x1_0000, 9, AXI_SPI),
-    Block("freq_in[0]", 0x0120_0000, 0x1_0000, None, FREQUENCY_COUNTER),
-    Block("freq_in[1]", 0x0121_0000, 0x1_0000, None, FREQUENCY_COUNTER),
-    Block("freq_in[2]", 0x0122_0000, 0x1_0000, None, FREQUENCY_COUNTER),
-    Block("freq_in[3]", 0x0123_0000, 0x1_0000, None, FREQUENCY_COUNTER),
-    # Not in the kernel's table.
-    Block(
-        "gpio_ext",
-        0x0010_0000,
-        0x1000,
-        None,
-        (_R(0x00, "gpio1", "RO", None), _R(0x08, "gpio2", "RW", 0x60)),
-    ),
-    Block(
-        "gpio_gnss_mac", 0x0011_0000, 0x1000, None, (_R(0x00, "gpio1", "RO", None), _R(0x08, "gpio2", "RW"))
-    ),
-    Block("sma_status", 0x0014_2000, 0x1000, None, (_R(0x00, "input_status", "RO"),)),
-    Block("gpio_rgb", 0x0023_0000, 0x1000, None, (_R(0x00, "gpio", "RW"),)),
-    Block("ptm", 0x0000_3000, 0x800, None, PTM),
+IMAGE: Final = (_R(0x00, "version", "RO", None),)
+PPS_SELECT: Final = (
+    _R(0x00, "gpio1", "RO", None),
+    _R(0x08, "gpio2", "RW"),
+    _R(0x10, "version", "RO", 0x0001_0001),
 )
-BLOCKS: Final = MappingProxyType({block.name: block for block in _ROWS})
-"""Every block by the kernel driver's name; ``ptm`` exists only where configuration space announces it."""
+SMA_MAP1: Final = (
+    _R(0x00, "gpio1", "RW", 0x8001_8000),
+    _R(0x08, "gpio2", "RW", 0x8001_8000),
+    _R(0x10, "version", "RO", 0x0001_0001),
+)
+SMA_MAP2: Final = (
+    _R(0x00, "gpio1", "RW"),
+    _R(0x08, "gpio2", "RW"),
+    _R(0x10, "version", "RO", 0x0001_0001),
+)
+GPIO_EXT: Final = (_R(0x00, "gpio1", "RO", None), _R(0x08, "gpio2", "RW", 0x60))
+GPIO_GNSS_MAC: Final = (_R(0x00, "gpio1", "RO", None), _R(0x08, "gpio2", "RW"))
+GPIO_RGB: Final = (_R(0x00, "gpio", "RW"),)
+SMA_STATUS: Final = (_R(0x00, "input_status", "RO"),)
 
-SMA_INPUTS: Final = MappingProxyType(
-    {
-        0x0001: "PPS1",
-        0x0002: "PPS2",
-        0x0004: "TS1",
-        0x0008: "TS2",
-        0x0010: "IRIG",
-        0x0020: "DCF",
-        0x0040: "TS3",
-        0x0080: "TS4",
-        0x0100: "FREQ1",
-        0x0200: "FREQ2",
-        0x0400: "FREQ3",
-        0x0800: "FREQ4",
-    }
+# --- Orolia/Safran ART and ADVA ---
+CLOCK_ART: Final = (
+    _R(0x00, "ctrl", "RW", 0, read_has_side_effects=True),
+    _R(0x04, "status", "RW"),
+    _R(0x08, "select", "none"),
+    _R(0x0C, "version", "RO", 0x0F),
+    _R(0x10, "time_ns", "RO"),
+    _R(0x14, "time_sec", "RO"),
+    _R(0x20, "adjust_ns", "RW"),
+    _R(0x24, "adjust_sec", "RW"),
+    _R(0x30, "offset_ns", "RW"),
+    _R(0x34, "offset_interval", "RW"),
+    _R(0x60, "servo_offset_p", "none"),
+    _R(0x64, "servo_offset_i", "none"),
+    _R(0x68, "servo_drift_p", "none"),
+    _R(0x6C, "servo_drift_i", "none"),
 )
-"""Functions of a connector used as input; none of the bits is the 10 MHz reference."""
-SMA_OUTPUTS: Final = MappingProxyType(
-    {
-        0x0001: "PHC",
-        0x0002: "MAC",
-        0x0004: "GNSS1",
-        0x0008: "GNSS2",
-        0x0010: "IRIG",
-        0x0020: "DCF",
-        0x0040: "GEN1",
-        0x0080: "GEN2",
-        0x0100: "GEN3",
-        0x0200: "GEN4",
-        0x2000: "GND",
-        0x4000: "VCC",
-    }
+"""phy2sys; ``none``: reads 0, a write is dropped. A read of ctrl clears its bit 31."""
+TIMESTAMPER_ART: Final = (
+    _R(0x00, "enable", "RW"),
+    _R(0x30, "intr", "WC"),
+    _R(0x44, "time_ns", "RO"),
+    _R(0x48, "time_sec", "RO"),
+    _R(0x4C, "pulse_width", "RW", 99_999_995),
 )
-"""Functions of a connector used as output; none of the bits is 10 MHz."""
+"""``enable`` enables the interrupt; any write to ``intr`` clears it."""
+ART_SMA: Final = (
+    _R(0x00, "io0", "RW", 0x0017_0010),
+    _R(0x10, "io1", "RW", 0x000F_0001),
+    _R(0x20, "io2", "RW", 0x0007_0004),
+    _R(0x30, "io3", "RW", 0x0007_0002),
+)
+MRO50: Final = (
+    _R(0x00, "ctrl", "RW", 0, read_has_side_effects=True),
+    _R(0x04, "value", "RO", 0, read_has_side_effects=True),
+    _R(0x08, "adjust", "RW"),
+    _R(0x0C, "temp", "RO"),
+    _R(0x10, "field_a", "RW", 0xFFFF_FFFF),
+    _R(0x14, "field_b", "RW", 0xFFFF_FFFF),
+)
+ART_BOARD_CONFIG: Final = (_R(0x00, "mro50_serial_activate", "RW"),)
+ART_IDBOARD: Final = (
+    _R(0x00, "chip_id_high", "RO", None),
+    _R(0x04, "chip_id_low", "RO", None),
+    _R(0x08, "board_revision", "RO", None),
+    _R(0x0C, "oscillator_id", "RO", None),
+)
+ALTERA_SPI: Final = (
+    _R(0x00, "rxdata", "RO", 0, read_has_side_effects=True),
+    _R(0x04, "txdata", "WO"),
+    _R(0x08, "status", "RW", 0x60),
+    _R(0x0C, "control", "RW"),
+    _R(0x14, "slave_select", "RW", 1),
+)
+OCORES_I2C: Final = (
+    _R(0x00, "PRElo", "RW", 0xFF),
+    _R(0x01, "PREhi", "RW", 0xFF),
+    _R(0x02, "CTR", "RW"),
+    _R(0x03, "TXR/RXR", "RW", 0, read_has_side_effects=True),
+    _R(0x04, "CR/SR", "RW"),
+)
+"""Byte registers, by index: 1 byte apart on ART (0x00 to 0x03 are the lanes of one word), 4 on ADVA."""
+OCORES_I2C_WIDE: Final = tuple(row._replace(offset=row.offset * 4) for row in OCORES_I2C)
+LITEPCIE_MSI: Final = (
+    _R(0x00, "msi_enable_high", "RW"),
+    _R(0x04, "msi_enable_low", "RW"),
+    _R(0x08, "msi_pba", "RO"),
+)
+"""Vector enables of LitePCIe, vectors 63:32 first."""
+
 SMA_ENABLE: Final = 0x8000
 """Set in the half-word of the direction that the connector has."""
 
@@ -375,13 +353,3 @@ def signed_magnitude(word: int, bits: int = 31) -> int:
 def to_signed_magnitude(value: int) -> int:
     """The inverse of ``signed_magnitude``."""
     return -value | 0x8000_0000 if value < 0 else value
-
-
-def block_at(offset: int) -> tuple[Block, Register] | None:
-    """The register at an offset from the start of BAR0, or None where reading is not safe."""
-    return _BY_OFFSET.get(offset)
-
-
-_BY_OFFSET: Final = {
-    block.offset + row.offset: (block, row) for block in BLOCKS.values() for row in block.registers
-}

@@ -1,0 +1,1 @@
+"""The ``timecard`` command: one module per group of commands."""
