@@ -8,16 +8,20 @@ only, so that without privileges the address is what is left.
 from __future__ import annotations
 
 import os
+import re
 import struct
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from timecard.boards import Board, board_for
-from timecard.pcie.bus import device_serial
+from timecard.pcie.bus import device_serial, serial_text
 
-NO_SERIAL: Final = "00:00:00:00:00:00"
+NO_SERIALS: Final = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
+"""What the driver shows while it cannot read the EEPROM, and what a blank EEPROM holds."""
+_EUI48: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _CONFIG_BYTES: Final = 4096
 
 
@@ -48,6 +52,9 @@ def list_cards(
         board = board_for(pci_id, _bar0_size(device))
         if board is not None:
             cards.append(_describe(device, board))
+    counts = Counter(card.id for card in cards)
+    # Images of one build may carry one serial number: then only the address tells the cards apart.
+    cards = [c if counts[c.id] == 1 else replace(c, id=address_id(c.address)) for c in cards]
     return cards + [vfio_user_card(path) for path in sockets if Path(path).is_socket()]
 
 
@@ -62,15 +69,15 @@ def vfio_user_card(path: str | os.PathLike[str]) -> CardDescriptor:
     )
 
 
-def serial_text(serial: int) -> str:
-    """A 64-bit device serial number as lspci writes it."""
-    return "-".join(f"{byte:02x}" for byte in serial.to_bytes(8, "big"))
+def address_id(address: str) -> str:
+    """The id of a card that has no serial number of its own."""
+    return f"pci-{address}"
 
 
 def _describe(device: Path, board: Board) -> CardDescriptor:
     driver = device / "driver"
     return CardDescriptor(
-        id=_eui48(device) or _device_serial(device) or f"pci-{device.name}",
+        id=_eui48(device) or _device_serial(device) or address_id(device.name),
         access="pci",
         address=device.name,
         product=board.product,
@@ -92,8 +99,8 @@ def _bar0_size(device: Path) -> int | None:
 def _eui48(device: Path) -> str | None:
     """What the kernel driver read from the EEPROM; all zero while it cannot."""
     for serialnum in sorted((device / "timecard").glob("ocp*/serialnum")):
-        text = _text(serialnum)
-        if text and text != NO_SERIAL:
+        text = _text(serialnum) or ""
+        if _EUI48.fullmatch(text) and text not in NO_SERIALS:
             return text
     return None
 

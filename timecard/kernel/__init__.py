@@ -1,0 +1,1 @@
+"""A card through its kernel driver ``ptp_ocp``: sysfs, PTP hardware clock, ttys, MTD."""

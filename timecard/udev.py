@@ -1,0 +1,63 @@
+"""Links ``/dev/timecard/<id>/...`` for udev: ``python -m timecard.udev DEVPATH`` prints what a rule imports.
+
+The rules themselves are ``60-timecard.rules`` beside this file; ``timecard install-udev`` puts them in place.
+A node's role follows from its card's registers and sysfs, its card from its parents: the order in which cards
+are found never matters. A link that was made before the EEPROM could be read is made anew when the memory
+appears: the rules ask for that with a ``change`` event.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from timecard.boards import BOARDS
+from timecard.discovery import CardDescriptor, list_cards
+from timecard.kernel.nodes import find_nodes
+
+GROUP: Final = "timecard"
+RULES_NAME: Final = "60-timecard.rules"
+RULES_PATH: Final = Path("/etc/udev/rules.d") / RULES_NAME
+_HELPER: Final = "@HELPER@"
+
+
+def rules(python: str = sys.executable) -> str:
+    """The rules; ``python`` is the command of an interpreter that has this package."""
+    template = (Path(__file__).parent / RULES_NAME).read_text(encoding="ascii")
+    return template.replace(_HELPER, f"{python} -m timecard.udev")
+
+
+def properties(devpath: str, sysfs: Path = Path("/sys")) -> Mapping[str, str]:
+    """``TIMECARD_ID`` and ``TIMECARD_LINK`` of the node at ``devpath``; empty when it is no card's."""
+    name = Path(devpath).name
+    for card in list_cards(sysfs=sysfs):
+        for link, node in links(card, sysfs).items():
+            if node == name:
+                return {"TIMECARD_ID": card.id, "TIMECARD_LINK": f"timecard/{card.id}/{link}"}
+    return {}
+
+
+def links(card: CardDescriptor, sysfs: Path = Path("/sys")) -> dict[str, str]:
+    """Name of the link to name of the node: ``{"phc": "ptp0", "gnss": "ttyS1", ...}``."""
+    if card.access != "pci" or card.board is None:
+        return {}
+    nodes = find_nodes(sysfs / "bus/pci/devices" / card.address, BOARDS[card.board], sysfs)
+    named = {"phc": nodes.phc, "pps": nodes.pps, "i2c": nodes.i2c, "mtd": nodes.mtd}
+    named |= {role.value: tty for role, tty in nodes.ttys.items()}
+    return {link: node for link, node in named.items() if node is not None}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the properties of one node, one ``KEY=VALUE`` a line."""
+    if len(argv) != 1:
+        print("usage: python -m timecard.udev DEVPATH", file=sys.stderr)  # noqa: T201
+        return 2
+    for key, value in properties(argv[0]).items():
+        print(f"{key}={value}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
