@@ -29,9 +29,11 @@ from appliance.nic_clock import NicClock
 from appliance.ptp.server import PtpServer, PtpServerError
 from appliance.publisher import Publisher
 from appliance.runtime_record import RuntimeRecord
+from appliance.serving import clock_identity
 from appliance.sources import SourceThread
 from appliance.state_directory import prepare
 from timecard.card import open_card
+from timecard.card_protocols import Card
 from timecard.errors import DeviceLostError, TimeCardError
 from timecard.timebase import HostTimebase
 from timecard.timescale import NS_PER_S
@@ -41,6 +43,10 @@ log = logging.getLogger(__name__)
 MAP_PERIOD_NS: Final = NS_PER_S // 10
 TICK_PERIOD_NS: Final = NS_PER_S
 QUEUE_SIZE: Final = 1024
+RETRY_S: Final = 1.0
+"""How often a card that is gone is looked for."""
+SOURCE_END_S: Final = 5.0
+"""A source that hangs in a read longer than this is left behind: it holds nothing but its closed card."""
 
 
 class Core:
@@ -81,38 +87,94 @@ class Core:
             signal.signal(number, lambda *_: self._stopping.set())
         for directory in (config.paths.runtime, config.paths.state):
             prepare(directory)
-        with open_card(config.card, self._timebase) as card:
-            resume = self._find_record(card.id, card.clock.now_tai_ns()) if config.timescale.resume else None
-            assembly = assemble(
-                card,
-                config,
-                self._timebase,
-                resume=resume.discipline if resume else None,
-                on_step=self._on_step,
-            )
-            publisher = Publisher(config, assembly, self._timebase)
-            self._ptp = PtpServer(config.ptp, publisher.clock_identity) if config.ptp.enable else None
-            ptp = self._ptp
-            ipc = CoreServer(config.paths.core_socket, self, group=config.paths.group)
-            ipc.start()
-            try:
-                if ptp is not None:
-                    ptp.start()
-                    if ptp.phc_index is not None:
-                        self._nic = NicClock(ptp.phc_index)
-                self._start_sources(assembly)
-                self._loop(assembly, publisher, ptp)
-            finally:
-                for thread in self._threads:
-                    thread.stop()
-                ipc.close()
-                if ptp is not None:
-                    ptp.stop()
-                if self._nic is not None:
-                    self._nic.close()
+        card = open_card(config.card, self._timebase)
+        try:
+            self._serve(card)
+        finally:
+            card.close()
         if self._crash is not None:
             raise self._crash
         return 0
+
+    def _serve(self, card: Card) -> None:
+        """Serve with this card, and with it again each time that it comes back."""
+        config = self._config
+        identity = clock_identity(card.id)
+        ptp = self._ptp = PtpServer(config.ptp, identity) if config.ptp.enable else None
+        ipc = CoreServer(config.paths.core_socket, self, group=config.paths.group)
+        ipc.start()
+        try:
+            assembly = self._assemble(card)
+            if ptp is not None:
+                ptp.start()
+                if ptp.phc_index is not None:
+                    self._nic = NicClock(ptp.phc_index)
+            while True:
+                publisher = Publisher(config, assembly, self._timebase, identity)
+                self._start_sources(assembly)
+                self._loop(assembly, publisher, ptp)
+                self._stop_sources()
+                card.close()
+                if self._stopping.is_set():
+                    return
+                log.warning("%s lost reason=%s", card.name, assembly.card.lost)
+                again = self._wait_for(card.id, assembly, publisher, ptp)
+                if again is None:
+                    return
+                card, assembly = again.card, again
+                log.warning("%s is back", card.name)
+        finally:
+            self._stop_sources()
+            card.close()
+            ipc.close()
+            if ptp is not None:
+                ptp.stop()
+            if self._nic is not None:
+                self._nic.close()
+
+    def _assemble(self, card: Card) -> Assembly:
+        """Everything around a card that was just opened; resumes when its clock went on meanwhile."""
+        resume = None
+        if self._config.timescale.resume:
+            resume = self._find_record(card.id, card.clock.now_tai_ns())
+        return assemble(
+            card,
+            self._config,
+            self._timebase,
+            resume=resume.discipline if resume else None,
+            on_step=self._on_step,
+        )
+
+    def _wait_for(
+        self, card_id: str, lost: Assembly, publisher: Publisher, ptp: PtpServer | None
+    ) -> Assembly | None:
+        """The same card, opened again and set up; None when we shall stop.
+
+        Meanwhile nothing is claimed and nothing served, and the report says so: time is not carried on by the
+        host's own crystal. Another card in its place ends the process: identity and calibration are others.
+        """
+        self._on_step()
+        while not self._stopping.is_set():
+            lost.engine.tick()
+            self._report = publisher.publish(None, ptp, None)
+            if self._stopping.wait(RETRY_S):
+                return None
+            try:
+                card = open_card(self._config.card, self._timebase)
+            except TimeCardError as error:
+                log.info("not back yet reason=%s", error)
+                continue
+            if card.id != card_id:
+                card.close()
+                raise DeviceLostError(f"card {card_id}", "find again", f"card {card.id} is in its place")
+            try:
+                while not self._events.empty():  # what the lost card's sources still had to say
+                    self._events.get_nowait()
+                return self._assemble(card)
+            except TimeCardError as error:
+                log.info("%s is back, but cannot be set up reason=%s", card.name, error)
+                card.close()
+        return None
 
     def _on_step(self) -> None:
         """The card's clock was stepped: no stamp may be translated by the old line."""
@@ -141,11 +203,19 @@ class Core:
             self._threads.append(thread)
             thread.start()
 
+    def _stop_sources(self) -> None:
+        for thread in self._threads:
+            thread.stop()
+        for thread in self._threads:
+            thread.join(SOURCE_END_S)
+        self._threads.clear()
+
     def _crashed(self, error: BaseException) -> None:
         self._crash = error
         self._stopping.set()
 
     def _loop(self, assembly: Assembly, publisher: Publisher, ptp: PtpServer | None) -> None:
+        """Until we shall stop, or the card is lost."""
         now_ns = self._timebase.mono_ns()
         next_map_ns = next_tick_ns = now_ns
         while not self._stopping.is_set():
@@ -159,8 +229,7 @@ class Core:
             if now_ns >= next_tick_ns:
                 assembly.engine.tick()
                 if assembly.card.lost is not None:
-                    # Who started us starts us again: the runtime record resumes the clock on a new bus.
-                    raise DeviceLostError(assembly.card.name, "use the bus", assembly.card.lost)
+                    return
                 nic = self._nic.state if self._nic is not None else None
                 self._report = publisher.publish(self._clock_map.state, ptp, nic)
                 self._save_record(assembly)

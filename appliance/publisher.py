@@ -37,7 +37,6 @@ from appliance.serving import (
     TIME_SOURCE_INTERNAL_OSCILLATOR,
     AnnounceData,
     PlaneBounds,
-    clock_identity,
     leap_flags,
     plane_bounds,
     port_names,
@@ -60,14 +59,14 @@ EXCLUDED_EVENTS: Final = ("a frequency jump of the oscillator", "a temperature s
 class Publisher:
     """Builds what others see. Called by the main thread only."""
 
-    def __init__(self, config: Config, assembly: Assembly, timebase: Timebase) -> None:
+    def __init__(self, config: Config, assembly: Assembly, timebase: Timebase, identity: bytes) -> None:
         self._config = config
         self._assembly = assembly
         self._timebase = timebase
         self._started_ns = timebase.mono_ns()
         self._hold = AccuracyHold()
         self._kind = OSCILLATORS[assembly.oscillator_model].kind
-        self.clock_identity = clock_identity(assembly.card.id)
+        self.clock_identity = identity
 
     def publish(
         self, host: MapState | None, ptp: PtpServer | None, nic: MapState | None = None

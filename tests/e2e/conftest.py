@@ -101,14 +101,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Appliance]]:
     """Starts appliances; ends those that the test left running."""
     running: list[Appliance] = []
 
-    def begin(*arguments: str, runtime: Path | None = None) -> Appliance:
+    def begin(*arguments: str, runtime: Path | None = None, virtual: bool = True) -> Appliance:
         runtime = runtime or tmp_path / "run"
         ports = (free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM))
         api_port = free_port(socket.SOCK_STREAM)
         command = program(
             "api.main",
             "run",
-            "--virtual",
+            *(["--virtual"] if virtual else []),
             *("--ports", f"{ports[0]},{ports[1]}"),
             *("--api-port", str(api_port)),
             *("--runtime-dir", str(runtime)),
