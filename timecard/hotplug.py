@@ -1,12 +1,13 @@
 """Cards that come and go while we run, as events.
 
 The kernel's own announcements (netlink, no udev daemon needed) only wake the watcher; what changed is
-always found by listing the cards anew, so that a lost or doubled announcement does no harm. Where there is no netlink
-the list is compared every ``RESCAN_S``.
+always found by listing the cards anew, so that a lost or doubled announcement does no harm. Where there are
+none the list is compared every ``RESCAN_S``.
 """
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,9 @@ from typing import Final
 import pyudev
 
 from timecard.discovery import CardDescriptor, list_cards
-from timecard.errors import from_oserror
 from timecard.udev import links
+
+log = logging.getLogger(__name__)
 
 RESCAN_S: Final = 5.0
 SETTLE_S: Final = 0.2
@@ -60,11 +62,15 @@ class CardWatcher:
     """Tells what changed since the last call. One thread at a time; also a context manager."""
 
     def __init__(self, sysfs: Path = Path("/sys"), *, use_netlink: bool = True) -> None:
-        """Remember the cards that are there; raises a ``TimeCardError`` when netlink cannot be opened."""
+        """Remember the cards that are there. ``listening`` tells whether the kernel's announcements come.
+
+        They do not where there is no libudev; then cards are looked for every ``RESCAN_S``.
+        """
         self._sysfs = sysfs
         self._monitor: pyudev.Monitor | None = None
         if use_netlink:
             self._monitor = _listen()
+        self.listening = self._monitor is not None
         self._seen = self._scan()
 
     @property
@@ -115,14 +121,15 @@ class CardWatcher:
             pass
 
 
-def _listen() -> pyudev.Monitor:
+def _listen() -> pyudev.Monitor | None:
     try:
         monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
         for subsystem in SUBSYSTEMS:
             monitor.filter_by(subsystem)
         monitor.start()
-    except OSError as error:
-        raise from_oserror("kernel device events", "listen", error) from error
+    except (OSError, ImportError) as error:
+        log.info("cards are looked for every %g s, not announced reason=%s", RESCAN_S, error)
+        return None
     return monitor
 
 

@@ -30,12 +30,19 @@ def rules(python: str = sys.executable) -> str:
 
 
 def properties(devpath: str, sysfs: Path = Path("/sys")) -> Mapping[str, str]:
-    """``TIMECARD_ID`` and ``TIMECARD_LINK`` of the node at ``devpath``; empty when it is no card's."""
+    """What a rule imports for the node at ``devpath``; empty when it is no card's.
+
+    ``TIMECARD_ID`` and ``TIMECARD_DEVICE`` (the PCI device) of whatever descends from a card, and
+    ``TIMECARD_LINK`` of a node that gets a name.
+    """
     name = Path(devpath).name
     for card in list_cards(sysfs=sysfs):
-        for link, node in links(card, sysfs).items():
-            if node == name:
-                return {"TIMECARD_ID": card.id, "TIMECARD_LINK": f"timecard/{card.id}/{link}"}
+        named = next((link for link, node in links(card, sysfs).items() if node == name), None)
+        if named is None and card.address not in Path(devpath).parts:
+            continue
+        device = (sysfs / "bus/pci/devices" / card.address).resolve()
+        found = {"TIMECARD_ID": card.id, "TIMECARD_DEVICE": str(device)}
+        return found | ({"TIMECARD_LINK": f"timecard/{card.id}/{named}"} if named else {})
     return {}
 
 

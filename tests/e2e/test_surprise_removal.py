@@ -15,7 +15,7 @@ from tests.e2e.conftest import Appliance
 from tests.vm.card import CardProcess
 
 GONE_S = 15.0
-BACK_S = 30.0
+BACK_S = 90.0
 LOCK_S = 240.0
 LOOSE_FILES = 12
 """Descriptors that come and go with requests and logs."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.sysfs_tree import FakeCard, add_card, expected_links, remove_card
-from timecard.errors import TimeCardError
 from timecard.hotplug import CardWatcher, Change, describe
 
 FIRST = FakeCard(address="0000:01:00.0", eui48="02:00:00:00:00:01")
@@ -60,10 +59,8 @@ def test_waiting_ends_with_an_event_or_in_time(tmp_path: Path) -> None:
 
 
 def test_the_kernels_announcements_can_be_listened_to(tmp_path: Path) -> None:
-    try:
-        watcher = CardWatcher(tmp_path)
-    except TimeCardError as error:
-        pytest.skip(f"no netlink here: {error}")
-    with watcher:
+    with CardWatcher(tmp_path) as watcher:
+        if not watcher.listening:
+            pytest.skip("no libudev here")
         add_card(tmp_path, FIRST)
         assert [event.change for event in watcher.wait(0.05)] == [Change.ARRIVED]

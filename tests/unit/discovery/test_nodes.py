@@ -73,6 +73,7 @@ def test_no_enumeration_binds_a_node_to_the_wrong_card(tmp_path: Path, seed: int
             for name, node in expected_links(fake).items():
                 assert properties(f"/devices/anything/{node}", sysfs) == {
                     "TIMECARD_ID": card.id,
+                    "TIMECARD_DEVICE": str((sysfs / "bus/pci/devices" / fake.address).resolve()),
                     "TIMECARD_LINK": f"timecard/{card.id}/{name}",
                 }
 
@@ -112,6 +113,8 @@ def test_whatever_a_file_of_sysfs_holds_is_survived(
 def test_a_node_of_nobody_has_no_properties(tmp_path: Path) -> None:
     add_card(tmp_path, FakeCard(address="0000:01:00.0"))
     assert properties("/devices/virtual/tty/ttyS99", tmp_path) == {}
+    below = properties("/devices/pci0000:00/0000:01:00.0/i2c-3/3-0058/nvmem/3-00580", tmp_path)
+    assert set(below) == {"TIMECARD_ID", "TIMECARD_DEVICE"}
 
 
 def test_the_rules_call_this_interpreter() -> None:
