@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prepares the checkout: a virtual environment of its own, the package with its native part and, for the tests
 # ("setup.sh test"), the programs we prove ourselves against. Debian packages are installed only when root.
+# "setup.sh vm" brings in what the tests with a virtual machine boot; without it they skip and say why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 want=${1:-run}
@@ -24,6 +25,12 @@ apt_install() { # apt_install WHY PACKAGE...
     [ -n "${apt_updated:-}" ] || { apt-get -qq update && apt_updated=1; }
     DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
+
+if [ "$want" = vm ]; then
+    apt_install "Debian's kernels and QEMU for the tests" debian-archive-keyring || true
+    "$venv/bin/python" -m tests.vm.fetch || say "setup: the tests with a virtual machine will say so"
+    exit 0
+fi
 
 newest_input() { find pyproject.toml setup.py tools/setup.sh appliance/ptp/native -newer "$stamp" -print -quit 2>/dev/null; }
 if [ -e "$stamp" ] && [ -z "$(newest_input)" ]; then exit 0; fi
