@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fpga_world import START_NS, EchoDevice, ScriptedPulses, SteadyOscillator
+from timecard.boards import BOARDS
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.vfio_user_device import VfioUserDevice
 from timecard.emulator.vfio_user_server import VfioUserServer
@@ -25,7 +26,9 @@ class Served:
     path: Path
 
 
-def make_card(*, msix: bool = True, ptm: bool = True) -> tuple[FpgaCard, EchoDevice, HostWorldTime]:
+def make_card(
+    *, msix: bool = True, ptm: bool = True, board: str = "fb"
+) -> tuple[FpgaCard, EchoDevice, HostWorldTime]:
     """A card whose world begins at ``START_NS`` and runs with the host."""
     world = HostWorldTime(START_NS - HostWorldTime().true_tai_ns())
     device = EchoDevice()
@@ -35,6 +38,7 @@ def make_card(*, msix: bool = True, ptm: bool = True) -> tuple[FpgaCard, EchoDev
         None,
         {"gnss": device},
         world,
+        board=BOARDS[board],
         msix=msix,
         ptm=ptm,
         start_card_tai_ns=world.true_tai_ns(),

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from timecard.boards import FB
-from timecard.boards.fb import BLOCKS
+from timecard.boards import BOARDS
 from timecard.boards.registers import SOURCE_REGS
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.gnss_noise import GnssPulse
@@ -112,7 +111,19 @@ class World:
 
     def free_run(self) -> None:
         """Let the clock follow the registers instead of the pulses."""
-        self.card.write32(BLOCKS["reg"].at("select"), SOURCE_REGS)
+        self.card.write32(self.card.board.at("reg", "select"), SOURCE_REGS)
+
+    def at(self, block: str, register: str) -> int:
+        """Offset of a register of this world's board."""
+        return self.card.board.at(block, register)
+
+    def read(self, block: str, register: str) -> int:
+        """A register by name."""
+        return self.card.read32(self.at(block, register))
+
+    def write(self, block: str, register: str, value: int) -> None:
+        """A register by name."""
+        self.card.write32(self.at(block, register), value)
 
     def error_ns(self) -> float:
         """The card's clock minus true TAI."""
@@ -120,14 +131,15 @@ class World:
 
 
 def make_world(ppb: float = 0.0, phase_ns: float = 0.0, rate_ppb: float = 0.0, **card: Any) -> World:
-    """A world whose card shows the right time unless ``start_card_tai_ns`` is given."""
+    """A world whose card shows the right time unless ``start_card_tai_ns`` is given; ``board`` by name."""
     time = VirtualTime(START_NS, rate_ppb=rate_ppb)
     oscillator = SteadyOscillator(ppb, phase_ns)
     gnss = ScriptedPulses()
     device = EchoDevice()
     card.setdefault("start_card_tai_ns", START_NS)
     mac_pulse = card.pop("mac_pulse", None)
-    fpga = FpgaCard(oscillator, gnss, mac_pulse, {"gnss": device}, time, **card)
+    board = BOARDS[card.pop("board", "fb")]
+    fpga = FpgaCard(oscillator, gnss, mac_pulse, {"gnss": device}, time, board=board, **card)
     return World(time, oscillator, gnss, device, fpga)
 
 
@@ -135,9 +147,9 @@ class SlowBus:
     """The card over a bus on which every access takes its time, half of it on the way there."""
 
     name = "slow"
-    board = FB
 
     def __init__(self, world: World, access_s: float) -> None:
+        self.board = world.card.board
         self._card, self._sleep_s, self._way_s = world.card, world.time.sleep_s, access_s / 2
 
     def read32(self, offset: int) -> int:

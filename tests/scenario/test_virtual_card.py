@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from timecard.boards import Role
 from timecard.card import card_on_bus
 from timecard.card_values import PpsSource
 from timecard.emulator.faults import FAULTS, FaultError
@@ -44,8 +45,9 @@ class Rig:
         self.virtual: InProcessCard = build_in_process(**options)
         self.timebase = self.virtual.timebase
         self.card = card_on_bus(self.virtual.bus, self.timebase)
+        self.card.timestamper("ts0").enable()
         self.receiver = UbloxReceiver(
-            self.card.gnss_stream, self.timebase, UbloxOptions(satellites_every_s=1)
+            self.card.serial(Role.GNSS), self.timebase, UbloxOptions(satellites_every_s=1)
         )
         self.events: list[GnssEvent] = []
         self.stamps: list[EdgeStamp] = []
@@ -53,7 +55,7 @@ class Rig:
     def start(self, settle_s: int = 20) -> Rig:
         """Configure the receiver, put the clock on its registers near true time, and wait for a fix."""
         self.receiver.start()
-        self.card.clock.take_control()
+        self.card.clock.select_source("REGS")
         self.run(settle_s)
         self.card.clock.step_ns(-round(self.virtual.truth().card_error_ns))
         self.run(2)
@@ -65,7 +67,7 @@ class Rig:
         for _ in range(seconds):
             self.timebase.sleep_s(1.0)
             self.events += self.receiver.poll(0)
-            stamp = self.card.ts0.poll()
+            stamp = self.card.timestamper("ts0").poll()
             if stamp is not None:
                 self.stamps.append(stamp)
 
@@ -142,7 +144,7 @@ def test_the_same_seed_gives_the_same_card_and_another_seed_another() -> None:
 
 def test_steering_the_oscillator_moves_the_clock() -> None:
     rig = Rig(seed=4, y0=0.0).start()
-    mac = Sa5x(rig.card.mac_stream, rig.timebase)
+    mac = Sa5x(rig.card.serial(Role.MAC), rig.timebase)
     mac.identify()
     before = rig.virtual.truth()
     assert mac.set_frequency_ppb(1.5) == pytest.approx(1.5)
@@ -176,7 +178,7 @@ def test_world_rate_shows_in_cross_timestamps() -> None:
 def test_cold_start_takes_time_to_lock() -> None:
     rig = Rig(seed=2, start="cold")
     rig.receiver.start()
-    mac = Sa5x(rig.card.mac_stream, rig.timebase)
+    mac = Sa5x(rig.card.serial(Role.MAC), rig.timebase)
     mac.identify()
     assert not mac.status(full=True).locked
     assert rig.until(lambda: any(fix.fix_ok for fix in rig.seen(GnssFix)), within_s=60) > 15
@@ -347,7 +349,7 @@ def test_wrong_week_is_a_date_that_the_driver_does_not_believe(rig: Rig) -> None
 
 
 def test_mac_unlock(rig: Rig) -> None:
-    mac = Sa5x(rig.card.mac_stream, rig.timebase)
+    mac = Sa5x(rig.card.serial(Role.MAC), rig.timebase)
     mac.identify()
     assert mac.status(full=True).locked
     rig.virtual.inject("mac-unlock")
@@ -369,7 +371,7 @@ def test_frequency_jump(rig: Rig) -> None:
 
 
 def test_temperature_step(rig: Rig) -> None:
-    mac = Sa5x(rig.card.mac_stream, rig.timebase)
+    mac = Sa5x(rig.card.serial(Role.MAC), rig.timebase)
     mac.identify()
     before = mac.status(full=True).temperature_mdegc
     assert before is not None
@@ -381,7 +383,7 @@ def test_temperature_step(rig: Rig) -> None:
 
 
 def test_serial_garbage_is_counted_and_what_is_whole_still_comes(rig: Rig) -> None:
-    mac = Sa5x(rig.card.mac_stream, rig.timebase)
+    mac = Sa5x(rig.card.serial(Role.MAC), rig.timebase)
     mac.identify()
     rig.virtual.inject("serial-garbage", magnitude=5)
     rig.run(30)
@@ -403,7 +405,7 @@ def test_dead_card_answers_all_ones_until_cleared(rig: Rig) -> None:
     with pytest.raises(DeviceLostError):
         rig.card.clock.now_tai_ns()
     with pytest.raises(DeviceLostError):
-        rig.card.ts0.poll()
+        rig.card.timestamper("ts0").poll()
     with pytest.raises(DeviceLostError):
         rig.receiver.poll(0)
     rig.timebase.sleep_s(12)

@@ -10,10 +10,10 @@ from typing import Any, Final, NoReturn
 
 from timecard.emulator.faults import FAULTS
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
-from timecard.emulator.options import BOARDS, MACS, STARTS, CardOptions, OptionError
+from timecard.emulator.options import BOARDS, INTERRUPTS, MACS, STARTS, CardOptions, OptionError
 
 PROGRAM: Final = "timecard emulate"
-_REQUESTS: Final = ("inject", "clear", "set_world", "truth", "status")
+_REQUESTS: Final = ("inject", "clear", "set_world", "truth", "status", "latches", "power_cycle")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,12 @@ def parse(argv: Sequence[str]) -> Arguments:
     ]
     if requests and given:
         raise OptionError(f"--{next(iter(given)).replace('_', '-')} belongs to the start of an emulator")
-    if "end_series" in given:
-        given["repeat_series"] = not given.pop("end_series")
+    for switch, option in (("end_series", "repeat_series"), ("no_ptm", "ptm")):
+        if switch in given:
+            given[option] = not given.pop(switch)
+    for name, option in (("cable", "cables"), ("signal", "signals")):
+        if name in given:
+            given[option] = tuple(given.pop(name))
     return Arguments(path=path, requests=tuple(requests), options=CardOptions(**given))
 
 
@@ -64,6 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     card = parser.add_argument_group("the card").add_argument
     card("--seed", type=int, help="same seed, same card (default 1)")
     card("--board", help=f"board family: {', '.join(BOARDS)}")
+    card("--interrupts", help=f"what the card offers: {', '.join(INTERRUPTS)} (default msix)")
+    card("--no-ptm", action="store_true", default=None, help="the FPGA has no PTM requester")
+    card("--image-version", type=_register_word, metavar="N", help="number of the running image (0x800E)")
+    card("--loader", action="store_true", default=None, help="the golden image runs")
+    card("--cable", action="append", metavar="smaN:smaM[:NS]", help="cable between connectors, with delay")
+    card("--signal", action="append", metavar="smaN:HZ", help="frequency from outside at a connector")
+    card("--flash-file", type=Path, metavar="FILE", help="keeps the flash's content between runs")
+    card("--eeprom-file", type=Path, metavar="FILE", help="keeps the EEPROM's content between runs")
+    card("--eeprom-serial", metavar="EUI48", help="the card's number (default: made from the seed)")
+    card("--board-id", metavar="TEXT", help="board id in the EEPROM")
+    card("--strict", action="store_true", default=None, help="keep accesses that no driver should make")
     card(
         "--oscillator",
         metavar="MODEL|FILE",
@@ -88,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     ask("--clear", nargs="?", const="", metavar="FAULT", help="end a fault, or all")
     ask("--set-world", metavar="offset_ns=N,rate_ppb=N", help="another offset or rate of true time")
     ask("--truth", action="store_true", default=None, help="print the true time and the card's error")
+    ask("--latches", type=int, metavar="N", help="print the clock's snapshots from number N on")
+    ask("--power-cycle", action="store_true", default=None, help="off and on: the FPGA boots from its flash")
     ask("--status", action="store_true", default=None, help="print what runs and which faults are in force")
     return parser
 
@@ -100,7 +117,9 @@ def _requests(name: str, value: Any) -> list[dict[str, Any]]:
     if name == "set_world":
         pairs = {key: _number(key, text) for key, text in _pairs("--set-world", value.split(","))}
         return [{"do": "set-world", **pairs}]
-    return [{"do": name}]
+    if name == "latches":
+        return [{"do": name, "since": value}]
+    return [{"do": name.replace("_", "-")}]
 
 
 def _inject(text: str) -> dict[str, Any]:

@@ -133,8 +133,9 @@ class CaptureReceiver:
         *,
         seed: int = 0,
         leap: LeapSchedule | None = None,
+        baud: int = BAUD,
     ) -> None:
-        """Raises ``CaptureError``."""
+        """Raises ``CaptureError``. ``baud``: at which it is played."""
         recording = read_capture(path)
         self.skipped_bytes = recording.skipped_bytes
         """Bytes of the file that are not played."""
@@ -147,7 +148,8 @@ class CaptureReceiver:
         self._epochs = recording.epochs
         self._gnss = gnss
         self._random = random.Random(seed)
-        self._line = SerialLine(BAUD)
+        self.baud = baud
+        self._line = SerialLine(baud)
         self._framer = Framer()
         self._tod = TodTap()
         self._next_second = start_tai_ns // NS_PER_S + 1
@@ -165,11 +167,6 @@ class CaptureReceiver:
             _NAV_TIMELS: self._nav_timels,
             _TIM_TP: self._tim_tp,
         }
-
-    @property
-    def baud(self) -> int:
-        """Fixed."""
-        return BAUD
 
     def receive(self, data: bytes, t_ns: int) -> None:
         """MON-VER is answered, configuration refused, the rest ignored."""

@@ -2,6 +2,7 @@
 
     {"do": "inject", "fault": "jam", "seconds": 30, "drop_db": 25}      {"do": "clear", "fault": "jam"}
     {"do": "set-world", "offset_ns": 1500000, "rate_ppb": 20}           {"do": "truth"}    {"do": "status"}
+    {"do": "latches", "since": 0}                                       {"do": "power-cycle"}
 
 Answers are ``{"ok": true, ...}`` or ``{"ok": false, "error": "..."}``. Times are integers of nanoseconds.
 """

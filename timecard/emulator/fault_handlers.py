@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from timecard.emulator.capture import CaptureReceiver
+from timecard.emulator.card_faults import card_handlers
 from timecard.emulator.faults import Start, Stop
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.gnss_noise import Disturbance, GnssPhysics
+from timecard.emulator.mro50 import EmulatedMro50
 from timecard.emulator.oscillator import OscillatorPhysics
 from timecard.emulator.receiver import EmulatedReceiver
 from timecard.emulator.sa5x import EmulatedSa5x
@@ -27,12 +29,13 @@ class Parts:
     oscillator: OscillatorPhysics
     gnss: GnssPhysics
     receiver: EmulatedReceiver | CaptureReceiver
-    mac: EmulatedSa5x | None
+    mac: EmulatedSa5x | EmulatedMro50 | None
 
 
 def handlers_for(parts: Parts) -> dict[str, Start]:
     """The faults that a card of these parts can have."""
     handlers: dict[str, Start] = {
+        **card_handlers(parts.fpga),
         "pps-glitch": partial(_pps_glitch, parts.gnss),
         "pps-step": partial(_pps_step, parts.gnss),
         "pps-ramp": partial(_pps_ramp, parts.gnss),
@@ -46,7 +49,9 @@ def handlers_for(parts: Parts) -> dict[str, Start]:
         handlers["antenna-cut"] = partial(_antenna_cut, parts.receiver)
         handlers["jam"] = partial(_jam, parts.receiver)
     talking = [
-        part for part in (parts.receiver, parts.mac) if isinstance(part, EmulatedReceiver | EmulatedSa5x)
+        part
+        for part in (parts.receiver, parts.mac)
+        if isinstance(part, EmulatedReceiver | EmulatedSa5x | EmulatedMro50)
     ]
     if talking:
         handlers["serial-garbage"] = partial(_serial_garbage, talking)
@@ -110,7 +115,9 @@ def _wrong_time(receiver: EmulatedReceiver | CaptureReceiver, t_ns: int, argumen
     return end
 
 
-def _serial_garbage(devices: list[EmulatedReceiver | EmulatedSa5x], t_ns: int, arguments: Arguments) -> Stop:
+def _serial_garbage(
+    devices: list[EmulatedReceiver | EmulatedSa5x | EmulatedMro50], t_ns: int, arguments: Arguments
+) -> Stop:
     def set_garbage(t_ns: int, count: int) -> None:
         for device in devices:
             device.advance(t_ns)
@@ -120,7 +127,9 @@ def _serial_garbage(devices: list[EmulatedReceiver | EmulatedSa5x], t_ns: int, a
     return lambda t_ns: set_garbage(t_ns, 0)
 
 
-def _mac_unlock(mac: EmulatedSa5x, oscillator: OscillatorPhysics, t_ns: int, arguments: Arguments) -> Stop:
+def _mac_unlock(
+    mac: EmulatedSa5x | EmulatedMro50, oscillator: OscillatorPhysics, t_ns: int, arguments: Arguments
+) -> Stop:
     def relock(t_ns: int) -> None:
         mac.relock(t_ns)
         oscillator.set_disturbance_ppb(t_ns, 0.0, "mac-unlock")

@@ -1,6 +1,7 @@
 """Faults that can be injected into the virtual card: what there is, with which arguments, when it ends.
 
-This module knows names, ranges and time. What a fault *does* is in the handlers that the card gives it.
+This module knows time. Names and ranges are in ``fault_kinds``, what a fault *does* is in the handlers that
+the card gives it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from timecard.emulator.fault_kinds import FAULTS, Argument, FaultError
 from timecard.timescale import NS_PER_S
 
 MAX_SCHEDULED: Final = 10_000
@@ -25,75 +26,7 @@ CLEAR: Final = "clear"
 """In a schedule, the entry that ends faults."""
 
 
-class FaultError(ValueError):
-    """A request that cannot be carried out; one line that says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A number that a fault takes."""
-
-    name: str
-    default: float
-    minimum: float
-    maximum: float
-    whole: bool = False
-
-    def check(self, value: object) -> float:
-        """The value as a number in range; raises ``FaultError``."""
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                value = None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise FaultError(f"{self.name}: must be a number")
-        if not self.minimum <= value <= self.maximum:
-            raise FaultError(f"{self.name}={value:g}: must be between {self.minimum:g} and {self.maximum:g}")
-        if self.whole and value != int(value):
-            raise FaultError(f"{self.name}={value:g}: must be a whole number")
-        return value
-
-
 SECONDS: Final = Argument("seconds", 0.0, 0.001, MAX_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class FaultKind:
-    """One kind of fault; its first argument is its magnitude."""
-
-    says: str
-    arguments: tuple[Argument, ...] = ()
-
-
-FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
-    {
-        "antenna-cut": FaultKind("antenna open: satellites and fix go, then the pulse"),
-        "jam": FaultKind("interference: C/N0 falls, then the fix goes", (Argument("drop_db", 30, 1, 60),)),
-        "pps-glitch": FaultKind(
-            "pulses at the wrong time",
-            (Argument("late_ns", 500, -4e8, 4e8), Argument("count", 1, 1, 1000, whole=True)),
-        ),
-        "pps-step": FaultKind("all pulses late from now on", (Argument("late_ns", 500, -4e8, 4e8),)),
-        "pps-ramp": FaultKind("pulses run away, as in spoofing", (Argument("ns_per_s", 1, -1e6, 1e6),)),
-        "pps-stop": FaultKind("no pulses while messages go on"),
-        "wrong-time": FaultKind(
-            "the receiver names a wrong second, or a wrong week if weeks is given",
-            (Argument("off_s", 1, -4e9, 4e9, whole=True), Argument("weeks", 0, -5000, 5000, whole=True)),
-        ),
-        "mac-unlock": FaultKind(
-            "the atomic clock loses its lock: its model's frequency error, and so much more",
-            (Argument("offset_ppb", 0, -1e3, 1e3),),
-        ),
-        "frequency-jump": FaultKind("the oscillator jumps in frequency", (Argument("ppb", 0.01, -1e3, 1e3),)),
-        "temperature-step": FaultKind("the air becomes warmer", (Argument("delta_c", 10, -60, 60),)),
-        "serial-garbage": FaultKind(
-            "noise on the lines of receiver and oscillator: so many bytes with each epoch or answer",
-            (Argument("bytes", 20, 1, 1000, whole=True),),
-        ),
-        "dead-card": FaultKind("off the bus: every register reads all ones"),
-    }
-)
 
 
 Stop = Callable[[int], None]
@@ -291,3 +224,19 @@ def _scheduled(entry: dict[str, Any]) -> ScheduledFault:
 
 def _unknown(name: object) -> str:
     return f"unknown fault {str(name)[:40]!r} (there are {', '.join(FAULTS)})"
+
+
+__all__ = [
+    "CLEAR",
+    "FAULTS",
+    "Agenda",
+    "Argument",
+    "FaultBoard",
+    "FaultError",
+    "PolledAgenda",
+    "ScheduledFault",
+    "Start",
+    "Stop",
+    "check_fault",
+    "read_schedule",
+]

@@ -1,57 +1,40 @@
-"""The emulated card: BAR0 of the FB layout on an oscillator, a GNSS pulse and serial devices.
+"""The emulated card: BAR0 of any board on an oscillator, a GNSS pulse and serial devices.
 
 Everything is lazy: an access, or ``advance``, first processes in order of time what happened until then. It
 is a ``RegisterBus`` itself; the vfio-user server calls the same methods. One thread at a time.
 
-Not emulated, and answered like an address that nothing decodes: the I2C and SPI controllers, HWICAP, the core
-list. Signal generators keep their registers but make no pulse; frequency counters never have a result.
+What a board's table does not list (HWICAP, the core list, ...) is answered like any address that nothing
+decodes: all ones, and counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
-from timecard.boards import FB
-from timecard.boards.fb import BLOCKS
-from timecard.boards.registers import ALL_ONES, FREQUENCY_COUNTER
-from timecard.emulator.fpga_block import Block, Ram, RegisterBlock
-from timecard.emulator.fpga_clock import ClockCore
+from timecard.boards import FB, Board
+from timecard.boards.registers import ALL_ONES
+from timecard.emulator.fpga_access import AccessLog
+from timecard.emulator.fpga_block import ActiveBlock, Block, ByteLanes, RegisterBlock
 from timecard.emulator.fpga_config import ConfigSpace
+from timecard.emulator.fpga_controllers import first_image, make_controllers
 from timecard.emulator.fpga_counter import Oscillator
-from timecard.emulator.fpga_pps import PpsGenerator, PpsSelector, PpsSlave, Timestamper
-from timecard.emulator.fpga_ptm import PtmBlock, Sample
-from timecard.emulator.fpga_pulses import Agenda, PulseRouting, PulseSource
-from timecard.emulator.fpga_status import SignalGenerator, SmaMaps, TodSlave
+from timecard.emulator.fpga_fabric import Fabric, Surroundings
+from timecard.emulator.fpga_latches import LatchLog
+from timecard.emulator.fpga_profile import golden_image
+from timecard.emulator.fpga_ptm import World
+from timecard.emulator.fpga_pulses import PulseSource
+from timecard.emulator.fpga_sma import Cable
+from timecard.emulator.i2c_blocks import EEPROM_WP_BIT, connect_write_protection
+from timecard.emulator.mro50 import EmulatedMro50
+from timecard.emulator.options import CardOptions
 from timecard.emulator.receiver_tod import TodStatus
-from timecard.emulator.uart16550 import SerialDevice, SilentDevice, Uart16550
+from timecard.emulator.uart16550 import SerialDevice, Uart16550
 
-PAGE_BITS: Final = 12
-WINDOW_PAGES: Final = 16
-GNSS_PULSE_MS: Final = 100
-MAC_PULSE_MS: Final = 80
 DEFAULT_SERIAL: Final = 0x02AC_CDFF_FE00_0001
 """Device serial number: an EUI-64 of the locally administered space."""
-UARTS: Final = MappingProxyType(
-    {"gnss": "port[GNSS]", "gnss2": "port[GNSS2]", "mac": "port[MAC]", "nmea": "port[NMEA]"}
-)
-"""Name of a device to its UART."""
-_TIMESTAMPERS: Final = ("ts0", "ts1", "ts2", "ts3", "ts4", "pps")
-_STORED: Final = ("gpio_ext", "gpio_gnss_mac", "gpio_rgb", "sma_status")
-_RAM: Final = ("irig_in", "irig_out", "dcf_in", "dcf_out", "nmea_out")
-
-
-class World(Protocol):
-    """Where true TAI comes from."""
-
-    def true_tai_ns(self) -> int:
-        """True TAI now."""
-        ...
-
-    def sample(self) -> Sample:
-        """True TAI and CLOCK_MONOTONIC_RAW at one instant."""
-        ...
 
 
 class FpgaCard:
@@ -67,114 +50,101 @@ class FpgaCard:
         devices: Mapping[str, SerialDevice],
         world_time: World,
         *,
+        board: Board = FB,
         sma_pulses: Mapping[int, PulseSource] = MappingProxyType({}),
+        cables: Iterable[Cable] = (),
+        signals: Mapping[int, float] = MappingProxyType({}),
         tod: Callable[[int], TodStatus | None] = lambda t_ns: None,
+        mro50: EmulatedMro50 | None = None,
         clock_10mhz: str = "mac",
-        image_version: int = 28,
+        image_version: int | None = None,
         clock_version: tuple[int, int, int] = (1, 2, 0),
         start_card_tai_ns: int = 0,
         serial: int = DEFAULT_SERIAL,
         ptm: bool = True,
         msix: bool = True,
+        strict: bool = False,
+        cold: bool = False,
+        options: CardOptions | None = None,
         name: str = "emulated card",
     ) -> None:
-        """``devices`` by their UART (``UARTS``), ``sma_pulses`` by the connector they are plugged into.
+        """``devices`` by what hangs on the port (``Role``), ``sma_pulses`` and ``signals`` by connector.
 
-        ``tod`` tells what the receiver's messages had said by an instant of true TAI.
+        ``signals`` are frequencies (Hz) that come in, ``tod`` tells what the receiver's messages had said by
+        an instant of true TAI. ``options`` say what is in the memories, and which image runs unless
+        ``image_version``, a whole image word, does.
         """
-        unknown = set(devices) - set(UARTS)
+        ports = [role.value for role in board.serial_ports]
+        unknown = set(devices) - set(ports)
         if unknown:
-            raise ValueError(f"no UART is called {', '.join(sorted(unknown))}; there are {', '.join(UARTS)}")
+            raise ValueError(
+                f"{board.name}: no UART is called {', '.join(sorted(unknown))}; there are {', '.join(ports)}"
+            )
         self.name = name
-        self.board = FB
-        self.config = ConfigSpace(serial, msix=msix, ptm=ptm)
-        self.msix = msix
+        self.board = board
+        self.msix = msix or board.msix
+        self.config = ConfigSpace(serial, msix=self.msix, ptm=ptm, board=board)
         self.on_interrupt: Callable[[int], None] | None = None
         """Called with a vector whenever it has to be sent."""
-        self.unmapped = 0
-        """Accesses that nothing decoded."""
+        self.accesses = AccessLog(strict=strict)
+        self.latches = LatchLog(world_time.mono_raw_ns)
         self._true_tai_ns = world_time.true_tai_ns
-        t_ns = world_time.true_tai_ns()
-        self._agenda = agenda = Agenda(t_ns)
-
-        self.clock = ClockCore(
-            oscillator,
-            t_ns,
-            start_card_tai_ns,
-            clock_version,
-            lambda at, jumped: routing.clock_changed(at, jumped),
+        self._listened: set[int] = set()
+        options = options or CardOptions(board=board.name)
+        if image_version is not None:
+            golden = image_version > 0xFFFF and board.has("image")
+            number = image_version >> 16 if golden else image_version
+            options = dataclasses.replace(options, image_version=number, loader=golden)
+        self.controllers = make_controllers(board, self._interrupter, options)
+        self.oscillator = oscillator
+        self.clock_10mhz = clock_10mhz
+        """Where the 10 MHz come from unless a fault takes them away."""
+        self._around = Surroundings(
+            oscillator=oscillator,
+            gnss_pulses=gnss_pulses,
+            mac_pulse=mac_pulse,
+            devices=devices,
+            mro50=mro50,
+            sma_pulses=sma_pulses,
+            cables=tuple(cables),
+            signals=signals,
+            tod=tod,
+            sample=world_time.sample,
+            clock_10mhz=clock_10mhz,
+            clock_version=clock_version,
+            ptm=ptm,
+            controllers=self.controllers.blocks,
         )
-        self.selector = PpsSelector(clock_10mhz)
-        self.pps_slave = PpsSlave(self.clock, t_ns)
-        self.pps_generator = PpsGenerator()
-        self.tod = TodSlave(tod)
-        self.sma = SmaMaps()
-        self.timestampers = {n: Timestamper(self._interrupter(BLOCKS[n].vector)) for n in _TIMESTAMPERS}
-        self.uarts = {key: Uart16550(devices.get(key, SilentDevice()), t_ns) for key in UARTS}
-        routing = PulseRouting(
-            agenda,
-            self.clock,
-            self.selector,
-            self.pps_slave,
-            self.pps_generator,
-            self.tod,
-            self.sma,
-            self.timestampers,
-        )
-        routing.follow(gnss_pulses, routing.gnss_edge(GNSS_PULSE_MS))
-        if mac_pulse is not None:
-            routing.follow(mac_pulse, routing.mac_edge(MAC_PULSE_MS))
-        for connector, source in sma_pulses.items():
-            routing.follow(source, routing.sma_edge(connector, GNSS_PULSE_MS))
-
-        blocks: dict[str, Block] = {
-            "reg": self.clock,
-            "pps_select": self.selector,
-            "pps_to_clk": self.pps_slave,
-            "pps_to_ext": self.pps_generator,
-            "tod": self.tod,
-            "sma_map1": self.sma.map1,
-            "sma_map2": self.sma.map2,
-            "image": RegisterBlock(BLOCKS["image"].registers, {"version": image_version}),
-            **self.timestampers,
-            **{UARTS[key]: uart for key, uart in self.uarts.items()},
-            **{f"signal_out[{n}]": SignalGenerator(self.clock.counter.card_ns) for n in range(4)},
-            **{f"freq_in[{n}]": RegisterBlock(FREQUENCY_COUNTER) for n in range(4)},
-            **{stored: RegisterBlock(BLOCKS[stored].registers) for stored in _STORED},
-        }
-        if ptm:
-            blocks["ptm"] = PtmBlock(self.clock.counter, world_time.sample, agenda.process)
-        self._pages = {BLOCKS[block].offset >> PAGE_BITS: handler for block, handler in blocks.items()}
-        for block in _RAM:
-            first = BLOCKS[block].offset >> PAGE_BITS
-            self._pages.update(dict.fromkeys(range(first, first + WINDOW_PAGES), Ram()))
-        self._alive = self._pages
+        self._pages: Mapping[int, Block] = {}
+        self.image = first_image(self.controllers, options)
+        """What runs; None: the FPGA found nothing to start, and the card is not on the bus."""
+        self._configure(world_time.true_tai_ns(), start_card_tai_ns, cold=cold)
 
     # --- bus ---
 
     def read32(self, offset: int) -> int:
         """Read a register; all ones where nothing answers."""
         t_ns = self._now()
-        block = self._pages.get(offset >> PAGE_BITS)
+        block = self._pages.get(offset >> 12)
         if block is not None:
             value = block.read(offset & 0xFFF, t_ns)
             if value is not None:
                 return value
-        self.unmapped += 1
+        self.accesses.note_unmapped("read", offset, 4)
         return ALL_ONES
 
     def write32(self, offset: int, value: int) -> None:
         """Write a register; ignored where nothing answers."""
         t_ns = self._now()
-        block = self._pages.get(offset >> PAGE_BITS)
+        block = self._pages.get(offset >> 12)
         if block is None or not block.write(offset & 0xFFF, value & ALL_ONES, t_ns):
-            self.unmapped += 1
+            self.accesses.note_unmapped("write", offset, 4)
 
     def read32_many(self, offsets: Sequence[int]) -> list[int]:
         """Read registers in order."""
         count = len(offsets)
         if count > 1 and offsets[0] == offsets[1] and offsets.count(offsets[0]) == count:
-            block = self._pages.get(offsets[0] >> PAGE_BITS)
+            block = self._pages.get(offsets[0] >> 12)
             if isinstance(block, Uart16550) and not offsets[0] & 0xFFF:
                 return block.read_queue(count, self._now())
         return [self.read32(offset) for offset in offsets]
@@ -184,65 +154,123 @@ class FpgaCard:
         return int.from_bytes(self.config.read(offset, 4), "little")
 
     def read(self, offset: int, size: int) -> int:
-        """Read 1, 2 or 4 bytes that do not cross a word."""
+        """Read 1, 2, 4 or 8 bytes; all ones for what crosses a word, unless it is whole words."""
         if size == 4:
             return self.read32(offset)
+        self.accesses.note_narrow("read", offset, size)
         into = offset & 3
+        if size == 8 and not into:
+            return self.read32(offset) | self.read32(offset + 4) << 32
         if into + size > 4:
-            self.unmapped += 1
+            self.accesses.note_unmapped("read", offset, size)
             return (1 << 8 * size) - 1
+        block = self._pages.get(offset >> 12)
+        if size == 1 and isinstance(block, ByteLanes):
+            value = block.read_byte(offset & 0xFFF, self._now())
+            if value is None:
+                self.accesses.note_unmapped("read", offset, size)
+            return 0xFF if value is None else value
         return self.read32(offset - into) >> 8 * into & (1 << 8 * size) - 1
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Write 1, 2 or 4 bytes that do not cross a word."""
-        into = offset & 3
+        """Write 1, 2, 4 or 8 bytes; what crosses a word is ignored, unless it is whole words."""
         if size == 4:
             self.write32(offset, value)
-        elif into + size > 4:
-            self.unmapped += 1
+            return
+        self.accesses.note_narrow("write", offset, size)
+        into = offset & 3
+        if size == 8 and not into:
+            self.write32(offset, value & ALL_ONES)
+            self.write32(offset + 4, value >> 32)
+        elif into + size <= 4:
+            block = self._pages.get(offset >> 12)
+            if size == 1 and isinstance(block, ByteLanes):
+                if not block.write_byte(offset & 0xFFF, value, self._now()):
+                    self.accesses.note_unmapped("write", offset, size)
+            else:
+                self.write32(offset - into, (value & (1 << 8 * size) - 1) << 8 * into)
         else:
-            self.write32(offset - into, (value & (1 << 8 * size) - 1) << 8 * into)
+            self.accesses.note_unmapped("write", offset, size)
 
     # --- time and truth ---
 
     def advance(self, t_ns: int) -> None:
-        """Process everything up to true TAI ``t_ns``, the UARTs' lines included."""
+        """Process everything up to true TAI ``t_ns``, lines and transfers included."""
         t_ns = max(t_ns, self._agenda.now_ns)
         self._agenda.process(t_ns)
-        for uart in self.uarts.values():
-            if uart.next_event_ns(t_ns) is not None:
-                uart.poll(t_ns)
+        for block in self._active:
+            if block.next_event_ns(t_ns) is not None:
+                block.poll(t_ns)
 
     def next_event_ns(self) -> int:
         """True TAI at which ``advance`` has something to do."""
         now_ns = self._agenda.now_ns
-        due = [uart.next_event_ns(now_ns) for uart in self.uarts.values()]
+        due = [block.next_event_ns(now_ns) for block in self._active]
         return min([self._agenda.due_ns, *(d for d in due if d is not None)])
+
+    def settle(self) -> int:
+        """Process everything up to now, and return true TAI."""
+        return self._now()
 
     def card_tai_ns(self, t_ns: int) -> int:
         """What the card's clock shows at true TAI ``t_ns``."""
         self._agenda.process(t_ns)
-        return self.clock.counter.card_ns(t_ns)
+        return self.fabric.clock.counter.card_ns(t_ns)
 
     def card_error_ns(self, t_ns: int) -> float:
         """The card's clock minus true TAI."""
         self._agenda.process(t_ns)
-        return self.clock.counter.error_ns(t_ns)
+        return self.fabric.clock.counter.error_ns(t_ns)
+
+    @property
+    def unmapped(self) -> int:
+        """Accesses that nothing decoded, so far."""
+        return self.accesses.unmapped
 
     def listen(self, vectors: set[int]) -> None:
         """Which vectors somebody listens to; the UARTs send theirs only then."""
-        for key, uart in self.uarts.items():
-            vector = BLOCKS[UARTS[key]].vector
+        self._listened = vectors
+        for name, uart in self.fabric.uarts.items():
+            vector = self.board.blocks[name].vector
             uart.raise_interrupt = self._interrupter(vector) if vector in vectors else None
+
+    # --- power ---
+
+    def power_cycle(self) -> None:
+        """Off and on again: the FPGA boots from flash, every register and the clock begin anew.
+
+        The serial devices keep their state.
+        """
+        t_ns = self._now()
+        self.controllers.power_cycle(t_ns)
+        self.image = self.controllers.boot()
+        self.config.reset()
+        self._configure(t_ns, 0, cold=True)
 
     @property
     def dead(self) -> bool:
         """A dead card answers all ones and ignores writes; its clock goes on."""
-        return self._pages is not self._alive
+        return self._pages is not self.fabric.pages
 
     @dead.setter
     def dead(self, dead: bool) -> None:
-        self._pages = {} if dead else self._alive
+        self._pages = {} if dead else self.fabric.pages
+
+    def _configure(self, t_ns: int, card_ns: int, *, cold: bool) -> None:
+        image = self.image or golden_image(self.board)
+        self.fabric = Fabric(
+            self.board, self._around, image, t_ns, card_ns, self.latches, self._interrupter, cold=cold
+        )
+        self._agenda = self.fabric.agenda
+        self._pages = self.fabric.pages if self.image is not None else {}
+        if self.fabric.msix is not None:
+            self.fabric.msix.send = self._send
+        self._active = [block for block in self.fabric.blocks.values() if isinstance(block, ActiveBlock)]
+        gpio = self.fabric.blocks.get("gpio_ext")
+        if isinstance(gpio, RegisterBlock):
+            word, bit = gpio.offset_of["gpio2"], EEPROM_WP_BIT
+            connect_write_protection(self.controllers.i2c, lambda: bool(gpio.words[word] >> bit & 1))
+        self.listen(self._listened)
 
     def _now(self) -> int:
         """True TAI, up to which everything has happened."""
@@ -258,7 +286,12 @@ class FpgaCard:
 
     def _interrupter(self, vector: int | None) -> Callable[[], None]:
         def interrupt() -> None:
-            if self.on_interrupt is not None and vector is not None:
-                self.on_interrupt(vector)
+            if vector is None or (self.fabric.msix is not None and not self.fabric.msix.raised(vector)):
+                return
+            self._send(vector)
 
         return interrupt
+
+    def _send(self, vector: int) -> None:
+        if self.on_interrupt is not None:
+            self.on_interrupt(vector)

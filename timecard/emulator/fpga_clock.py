@@ -51,6 +51,12 @@ class ClockCore(RegisterBlock):
         )
         self._has_fraction = major >= 2
         self.counter = Counter(oscillator, t_ns, card_ns)
+        self.on_snapshot: Callable[[int, int], None] | None = None
+        """Told of every snapshot: true TAI and what was latched."""
+        self.adjustable = True
+        """False, by a fault: time, offset and drift from the registers are ignored."""
+        self.stuck_done: bool | None = None
+        """By a fault: the level that READ_TIME_DONE has for ever."""
         self._on_change = on_change
         self._good_offsets = 0
         """The last four corrections as bits, 1 for one within the threshold."""
@@ -109,6 +115,20 @@ class ClockCore(RegisterBlock):
         self._adjusted_s = card_ns // NS_PER_S
         self._jumped(t_ns)
 
+    def freeze(self, t_ns: int) -> None:
+        """A fault: the time stands still."""
+        self.counter.freeze(t_ns)
+        self._on_change(t_ns, False)
+
+    def thaw(self, t_ns: int) -> None:
+        """It goes on."""
+        self.counter.thaw(t_ns)
+        self._jumped(t_ns)
+
+    def second_begins(self, t_ns: int) -> bool:
+        """The clock's seconds roll over; True when that changed its time (on other boards)."""
+        return False
+
     # --- internals ---
 
     def _command(self, value: int, t_ns: int) -> None:
@@ -118,11 +138,11 @@ class ClockCore(RegisterBlock):
                 counter.stop(t_ns)
                 self._good_offsets = self._drift_words = 0
                 self._jumped(t_ns)
-        elif not counter.running:
+        elif not counter.running and not counter.frozen:
             counter.load(t_ns, 0)
             self._adjusted_s = 0
             self._jumped(t_ns)
-        if counter.running and self.source == SOURCE_REGS:
+        if counter.running and self.source == SOURCE_REGS and self.adjustable:
             if value & 2:
                 ns, seconds = words[_AT["adjust_ns"]], words[_AT["adjust_sec"]]
                 self.load(t_ns, seconds * NS_PER_S + ns)
@@ -139,6 +159,10 @@ class ClockCore(RegisterBlock):
             words[_AT["time_sec"]], words[_AT["time_ns"]] = divmod(card_ns, NS_PER_S)
             words[_AT["time_sec"]] &= 0xFFFF_FFFF
             done = 0x8000_0000
+            if self.on_snapshot is not None:
+                self.on_snapshot(t_ns, card_ns)
+        if self.stuck_done is not None:
+            done = self.stuck_done << 31
         words[_CTRL] = value & ~_COMMANDS & 0x7FFF_FFFF | done
 
     def _drift_from_registers(self, t_ns: int) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from timecard.timescale import NS_PER_S
 
 TICK_NS: Final = 20
+"""50 MHz."""
 SAMPLE_NS: Final = 5
 """Timestampers sample at 200 MHz."""
 _REBASE_NS: Final = 1e6
@@ -32,11 +33,16 @@ class Oscillator(Protocol):
 class Counter:
     """Adjustable counter; every call first moves to its ``t_ns``, which never goes back."""
 
-    def __init__(self, oscillator: Oscillator, t_ns: int, card_ns: int) -> None:
+    def __init__(self, oscillator: Oscillator, t_ns: int, card_ns: int, tick_ns: int = TICK_NS) -> None:
         self._phase_at = oscillator.phase_ns
+        self._tick_ns = tick_ns
         self._t_ns = t_ns
         self._phase_ns = oscillator.phase_ns(t_ns)
         self.running = True
+        self.frozen = False
+        """Stopped by a fault: it shows its last time and does not start again by itself."""
+        self._stopped_ns = 0
+        """What it shows while it does not run."""
         self._base_ns = card_ns - t_ns
         self._error_ns = 0.0
         self._drift = 0.0
@@ -70,59 +76,71 @@ class Counter:
 
     # --- reading ---
 
+    def phase_ns(self, t_ns: int) -> float:
+        """How far the 10 MHz itself has gained, without what the counter adds."""
+        self.move(t_ns)
+        return self._phase_ns
+
     def card_ns(self, t_ns: int) -> int:
         """The clock at ``t_ns``."""
         self.move(t_ns)
-        return t_ns + self._base_ns + math.floor(self._error_ns) if self.running else 0
+        return t_ns + self._base_ns + math.floor(self._error_ns) if self.running else self._stopped_ns
 
     def error_ns(self, t_ns: int) -> float:
         """The clock minus true TAI; exact only while they are within some hours of one another."""
         self.move(t_ns)
-        return self._base_ns + self._error_ns if self.running else float(-t_ns)
+        return self._base_ns + self._error_ns if self.running else float(self._stopped_ns - t_ns)
 
     def snapshot_ns(self, t_ns: int) -> int:
-        """The clock at the 20 ns tick that follows ``t_ns``."""
+        """The clock at the tick that follows ``t_ns``."""
         self.move(t_ns)
         if not self.running:
-            return 0
-        into_tick_ns = (t_ns % TICK_NS + self._phase_ns) % TICK_NS
-        return t_ns + self._base_ns + math.floor(self._error_ns + TICK_NS - into_tick_ns)
+            return self._stopped_ns
+        tick_ns = self._tick_ns
+        into_tick_ns = (t_ns % tick_ns + self._phase_ns) % tick_ns
+        return t_ns + self._base_ns + math.floor(self._error_ns + tick_ns - into_tick_ns)
 
     def stamp_ns(self, t_ns: int, ago_ns: float, sample_ns: int = SAMPLE_NS) -> int:
         """The clock at the edge ``ago_ns`` before ``t_ns``: the middle of the sample that it fell into."""
         self.move(t_ns)
         if not self.running:
-            return 0
+            return self._stopped_ns
         counted_ns = ago_ns * (1.0 + self._slope)
         into_sample_ns = (t_ns % sample_ns + self._phase_ns - counted_ns) % sample_ns
         edge_ns = self._error_ns - counted_ns - into_sample_ns + sample_ns / 2
         return t_ns + self._base_ns + math.floor(edge_ns + 0.5)
 
-    def own_pulse_ns(self, t_ns: int, second: int) -> int | None:
-        """Stamp of the clock's own pulse for ``second``, or None when the clock is not there yet.
+    def made_edge(self, t_ns: int, wanted_ns: int) -> tuple[int, float] | None:
+        """An edge that the FPGA makes when the clock shows ``wanted_ns``; None when it is not there yet.
 
-        The pulse leaves with the first sampling edge after the clock's second.
+        The edge leaves with the first sampling edge from then on. Returns the clock's time of it and how long
+        before ``t_ns`` it left.
         """
         self.move(t_ns)
-        past_ns = t_ns + self._base_ns - second * NS_PER_S + self._error_ns
-        if past_ns < -_ROUNDING_NS:
+        past_ns = t_ns + self._base_ns - wanted_ns + self._error_ns
+        if past_ns < -_ROUNDING_NS or not self.running:
             return None
-        at_second_ns = (t_ns % SAMPLE_NS + self._phase_ns - past_ns) % SAMPLE_NS
-        return second * NS_PER_S + math.floor((SAMPLE_NS - at_second_ns) % SAMPLE_NS)
+        at_wanted_ns = (t_ns % SAMPLE_NS + self._phase_ns - past_ns) % SAMPLE_NS
+        wait_ns = (SAMPLE_NS - at_wanted_ns) % SAMPLE_NS
+        return wanted_ns + math.floor(wait_ns), past_ns - wait_ns
 
     def next_second(self, t_ns: int) -> tuple[int, int]:
         """The clock's next whole second, and about when it comes (true TAI)."""
         self.move(t_ns)
-        coarse_ns = t_ns + self._base_ns
-        second = (coarse_ns + math.floor(self._error_ns)) // NS_PER_S + 1
-        left_ns = second * NS_PER_S - coarse_ns - self._error_ns
+        second = (t_ns + self._base_ns + math.floor(self._error_ns)) // NS_PER_S + 1
+        return second, self.reaches(t_ns, second * NS_PER_S)
+
+    def reaches(self, t_ns: int, card_ns: int) -> int:
+        """About when (true TAI) the clock will show ``card_ns``; the next ns when it is past that."""
+        self.move(t_ns)
+        left_ns = card_ns - (t_ns + self._base_ns) - self._error_ns
         speed = 1.0 + self._drift
         if self._slew_left_ns:
             if left_ns > self._slew_left_ns + speed * self._slew_left_ns / self._slew:
                 left_ns -= self._slew_left_ns
             else:
                 speed += self._slew
-        return second, t_ns + max(1, math.ceil(left_ns / speed))
+        return t_ns + max(1, math.ceil(left_ns / speed))
 
     # --- adjusting ---
 
@@ -130,7 +148,24 @@ class Counter:
         """Stop and forget time and adjustments."""
         self.move(t_ns)
         self.running = False
+        self._stopped_ns = 0
         self._drift = self._slew = self._slew_left_ns = 0.0
+
+    def freeze(self, t_ns: int) -> None:
+        """Stop, showing the last time, until ``thaw``."""
+        self._stopped_ns = self.card_ns(t_ns)
+        self.running, self.frozen = False, True
+
+    def thaw(self, t_ns: int) -> None:
+        """Go on from the time shown."""
+        self.frozen = False
+        self.load(t_ns, self._stopped_ns)
+
+    def count_from(self, t_ns: int, oscillator: Oscillator) -> None:
+        """Another oscillator from now on; the time stays continuous."""
+        self.move(t_ns)
+        self._phase_at = oscillator.phase_ns
+        self._phase_ns = oscillator.phase_ns(t_ns)
 
     def load(self, t_ns: int, card_ns: int) -> None:
         """Set the time; also starts a stopped counter."""

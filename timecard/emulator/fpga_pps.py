@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from timecard.boards.fb import BLOCKS
-from timecard.boards.registers import PPS_GENERATOR, PPS_SLAVE, TIMESTAMPER, signed_magnitude
+from timecard.boards.registers import PPS_GENERATOR, PPS_SELECT, PPS_SLAVE, TIMESTAMPER, signed_magnitude
 from timecard.emulator.fpga_block import RegisterBlock
 from timecard.emulator.fpga_clock import SERVO_SOURCES, ClockCore
 from timecard.timescale import NS_PER_S
@@ -22,6 +21,8 @@ CORE_1_3: Final = 0x0103_0000
 CORE_1_6: Final = 0x0106_0000
 OFFSET_INTERVAL_NS: Final = 600_000_000
 """The servo's correction is applied within this part of the second, so that it is over at the next pulse."""
+SELECT_FORCED: Final = {row.name: row.offset for row in PPS_SELECT}["gpio2"]
+"""Register of the PPS selector that forces a source."""
 MAX_DRIFT_NS: Final = NS_PER_S // 20
 MAX_INTEGRAL_NS: Final = NS_PER_S
 
@@ -57,14 +58,15 @@ class Timestamper(RegisterBlock):
             self._interrupt()
         return decoded
 
-    def edge(self, stamp_ns: int) -> None:
-        """The wanted edge came when the clock read ``stamp_ns``."""
+    def edge(self, stamp_ns: int, count: int = 1) -> None:
+        """The wanted edge, the first of ``count`` in quick succession, came when the clock read this."""
         words = self.words
         if not words[_TS_ENABLE] & 1:
             return
-        words[_TS["event_count"]] = words[_TS["event_count"]] + 1 & 0xFFFF_FFFF
-        if words[_TS_INTR]:
+        words[_TS["event_count"]] = words[_TS["event_count"]] + count & 0xFFFF_FFFF
+        if words[_TS_INTR] or count > 1:
             words[_TS["error"]] = 1
+        if words[_TS_INTR]:
             return
         seconds, ns = divmod(stamp_ns - (words[_TS["cable_delay"]] & 0xFFFF), NS_PER_S)
         words[_TS["time_ns"]], words[_TS["time_sec"]] = ns, seconds & 0xFFFF_FFFF
@@ -115,7 +117,7 @@ class PpsSelector(RegisterBlock):
 
     def __init__(self, clock_10mhz: str) -> None:
         """``clock_10mhz``: ``sma``, ``mac`` or ``onboard``."""
-        super().__init__(BLOCKS["pps_select"].registers)
+        super().__init__(PPS_SELECT)
         self._presence = {source: _Presence() for source in self.SOURCES}
         self.clock_10mhz = clock_10mhz
 
@@ -219,14 +221,14 @@ class PpsSlave(RegisterBlock):
             self._last_ns = t_ns
         return decoded
 
-    def edge(self, t_ns: int, stamp_ns: int, width_ms: int) -> None:
+    def edge(self, t_ns: int, stamp_ns: int, width_ns: int) -> None:
         """A pulse from the selected source."""
         self._supervise(t_ns)
         period_ns, self._last_ns = t_ns - self._last_ns, t_ns
         if not self.words[_SLAVE["ctrl"]] & 1:
             return
         self._pulses += 1
-        self.words[_SLAVE["pulse_width"]] = width_ms
+        self.words[_SLAVE["pulse_width"]] = min(width_ns // 1_000_000, 0x3FF)
         if self._pulses < 2:
             return
         if not SHORTEST_NS <= period_ns < LONGEST_NS:
@@ -258,9 +260,14 @@ class PpsGenerator(RegisterBlock):
         return bool(self.words[0x00] & 1)
 
     @property
-    def width_ms(self) -> int:
+    def width_ns(self) -> int:
         """Width of the pulse."""
-        return self.words[0x10] & 0x3FF
+        return (self.words[0x10] & 0x3FF) * 1_000_000
+
+    @property
+    def early_ns(self) -> int:
+        """How long before the second the pulse leaves for the connectors."""
+        return signed_magnitude(self.words[0x20], 30)
 
     def jumped(self) -> None:
         """The clock jumped: the pulses were not in order."""

@@ -41,14 +41,40 @@ class Sample(Protocol):
         ...
 
 
+class World(Protocol):
+    """Where true TAI comes from."""
+
+    def true_tai_ns(self) -> int:
+        """True TAI now."""
+        ...
+
+    def mono_raw_ns(self) -> int:
+        """CLOCK_MONOTONIC_RAW at the instant of the latest ``true_tai_ns``."""
+        ...
+
+    def sample(self) -> Sample:
+        """True TAI and CLOCK_MONOTONIC_RAW at one instant."""
+        ...
+
+
 class PtmBlock(RegisterBlock):
     """The requester's registers."""
 
     def __init__(
-        self, counter: Counter, sample: Callable[[], Sample], catch_up: Callable[[int], None]
+        self,
+        counter: Counter,
+        sample: Callable[[], Sample],
+        catch_up: Callable[[int], None],
+        on_dialogue: Callable[[int, int, int], None] | None = None,
     ) -> None:
-        """``catch_up`` lets the card process everything up to an instant before it is stamped."""
+        """``catch_up`` lets the card process everything up to an instant before it is stamped.
+
+        ``on_dialogue`` is told of every one: true TAI, the master's time and the card's, at one instant.
+        """
         super().__init__(PTM)
+        self.wrong_ns = 0
+        """By a fault: the master's time comes out so much too late."""
+        self._on_dialogue = on_dialogue
         self._counter = counter
         self._sample = sample
         self._catch_up = catch_up
@@ -74,9 +100,12 @@ class PtmBlock(RegisterBlock):
         t_ns = best.true_tai_ns
         self._catch_up(t_ns)
         stamp = self._counter.stamp_ns
-        self._put("t1_time", stamp(t_ns, 0.0, STAMP_NS))
+        t1_ns = stamp(t_ns, 0.0, STAMP_NS)
+        if self._on_dialogue is not None:
+            self._on_dialogue(t_ns, best.mono_raw_ns, t1_ns)
+        self._put("t1_time", t1_ns)
         self._put("t4_time", stamp(t_ns, -2.0 * WAY_NS - HOLD_NS, STAMP_NS))
-        self._put("master_time", best.mono_raw_ns + WAY_NS)
+        self._put("master_time", best.mono_raw_ns + WAY_NS + self.wrong_ns)
         self.words[_AT["link_delay"]] = HOLD_NS
         self.words[_AT["ptm_status"]] = 1
 

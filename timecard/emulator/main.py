@@ -11,12 +11,13 @@ from types import FrameType
 from typing import Any, Final
 
 from timecard.emulator.arguments import PROGRAM, Arguments, parse
+from timecard.emulator.card_control import control_handler
 from timecard.emulator.control import ControlServer, control_path, request
 from timecard.emulator.faults import PolledAgenda
 from timecard.emulator.options import OptionError
 from timecard.emulator.vfio_user_device import VfioUserDevice
 from timecard.emulator.vfio_user_server import VfioUserServer
-from timecard.emulator.virtual_card import VirtualCard, control_handler
+from timecard.emulator.virtual_card import VirtualCard
 from timecard.emulator.world import HostWorldTime
 from timecard.errors import TimeCardError
 from timecard.timescale import NS_PER_S

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from timecard.boards import BOARDS as KNOWN_BOARDS
+from timecard.boards import Board
+from timecard.boards.board import ImageWord
+from timecard.emulator.fpga_sma import CONNECTORS, Cable
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
 from timecard.timescale import NS_PER_S
 
 NO_MAC: Final = "none"
-MACS: Final = ("sa53", "sa55", NO_MAC)
-BOARDS: Final = ("fb",)
+FITTED: Final = "fitted"
+"""The oscillator module that the board usually comes with."""
+MACS: Final = ("sa53", "sa55", "mro50", NO_MAC)
+BOARDS: Final = tuple(KNOWN_BOARDS)
+INTERRUPTS: Final = ("msix", "msi")
+MAX_CABLE_NS: Final = 1e6
+MAX_SIGNAL_HZ: Final = 1e8
+_USUAL_MAC: Final = {"sa5x": "sa53", "mro50": "mro50"}
+_EUI_PREFIX: Final = 0x02ACCD
+"""Of the locally administered space."""
+_SMA: Final = "|".join(f"sma{number}" for number in CONNECTORS)
 STARTS: Final = ("hot", "cold")
 DEFAULT_START_TAI_NS: Final = 1_767_225_637 * NS_PER_S
 """2026-01-01 00:00:00 UTC: where virtual time begins unless told otherwise."""
@@ -33,7 +47,10 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "temperature_c": (-40, 85),
     "daily_temperature_c": (0, 40),
 }
-_WHOLE: Final = ("seed", "world_offset_ns", "start_tai_ns", "clock_start_tai_ns", "clock_core_version")
+_WHOLE: Final = (
+    *("seed", "world_offset_ns", "start_tai_ns", "clock_start_tai_ns", "clock_core_version"),
+    "image_version",
+)
 
 
 class OptionError(ValueError):
@@ -47,10 +64,35 @@ class CardOptions:
     seed: int = 1
     """The same seed and options give the same card, pulse by pulse."""
     board: str = "fb"
+    interrupts: str = "msix"
+    """What the card offers. The mainline driver works with ``msix`` everywhere; ``msi`` is what real boards
+    have, except for LitePCIe images."""
+    ptm: bool = True
+    """The FPGA has a PTM requester, where the board's layout has a place for it."""
+    image_version: int | None = None
+    """Number of the running image: half of the image word (bit 15: Production), ART: the clock's version.
+
+    None: what the flash boots."""
+    loader: bool = False
+    """The golden image runs."""
+    cables: tuple[str, ...] = ()
+    """Cables between connectors, ``sma4:sma1`` or with a delay in ns ``sma4:sma1:25``."""
+    signals: tuple[str, ...] = ()
+    """Frequencies from outside at connectors, ``sma1:10000000`` in Hz."""
+    strict: bool = False
+    """Keep accesses that no driver of this card should make."""
+    flash_file: Path | None = None
+    """Where the flash's content is kept between runs; None: it begins with a golden and an update image."""
+    eeprom_file: Path | None = None
+    """Where the EEPROM's content is kept between runs."""
+    eeprom_serial: str | None = None
+    """EUI-48 of the card; None: one made from the seed."""
+    board_id: str | None = None
+    """Board id in the EEPROM; None: the board's usual one."""
     oscillator: str | Path | None = None
     """What makes the 10 MHz: a model or a recorded frequency series. None: what the MAC is, else ``ocxo``."""
-    mac: str = "sa53"
-    """The oscillator module that answers on the MAC port."""
+    mac: str = FITTED
+    """The oscillator module that answers on the MAC port; ``fitted``: the board's usual one."""
     gnss: str = "f9t_dual"
     gnss_phase: Path | None = None
     """A recorded 1 Hz phase series (s) instead of the model's pulse."""
@@ -83,16 +125,47 @@ class CardOptions:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             self._check_number(name, low, high)
-        for name, allowed in (("mac", MACS), ("gnss", tuple(GNSS_RECEIVERS)), ("start", STARTS)):
+        choices: tuple[tuple[str, tuple[str, ...]], ...] = (
+            ("board", BOARDS),
+            ("mac", (*MACS, FITTED)),
+            ("interrupts", INTERRUPTS),
+            ("gnss", tuple(GNSS_RECEIVERS)),
+            ("start", STARTS),
+        )
+        for name, allowed in choices:
             value = getattr(self, name)
             if value not in allowed:
                 raise OptionError(f"{name}={str(value)[:40]!r}: must be one of {', '.join(allowed)}")
-        if self.board not in BOARDS:
-            there = ", ".join(BOARDS)
-            raise OptionError(f"board={str(self.board)[:40]!r}: not available yet (there is {there})")
-        for name in ("gnss_phase", "gnss_capture", "faults"):
+        for name in ("gnss_phase", "gnss_capture", "faults", "flash_file", "eeprom_file"):
             if not isinstance(getattr(self, name), Path | str | None):
                 raise OptionError(f"{name}: must be the path of a file")
+        if self.mac == FITTED:
+            object.__setattr__(self, "mac", _USUAL_MAC.get(self.family.oscillator_family, NO_MAC))
+        self._check_image()
+        if self.interrupts == "msi" and self.family.msix:
+            raise OptionError(f"interrupts='msi': board {self.board} has MSI-X only")
+        for name in ("cables", "signals"):
+            if not isinstance(getattr(self, name), tuple | list):
+                raise OptionError(f"{name}: must be a list of texts")
+        self.sma_cables()
+        self.sma_signals()
+        if self.eeprom_serial is not None and not re.fullmatch(
+            r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", str(self.eeprom_serial)
+        ):
+            raise OptionError(
+                f"eeprom_serial={str(self.eeprom_serial)[:40]!r}: must look like 02:ac:cd:00:00:01"
+            )
+        if self.board_id is not None and not re.fullmatch(r"[ -~]{1,13}", str(self.board_id)):
+            raise OptionError(f"board_id={str(self.board_id)[:40]!r}: must be 1 to 13 printable characters")
+
+    def _check_image(self) -> None:
+        if self.image_version is None:
+            return
+        word = self.family.image_word
+        most = 0xFFFF_FFFE if word is ImageWord.CLOCK_VERSION else 0xFFFF
+        self._check_number("image_version", 1, most)
+        if word is ImageWord.BIT15_TAG and not self.image_version & 0x7FFF:
+            raise OptionError(f"image_version={self.image_version:#x}: bits 14:0 must not be 0")
 
     def _check_number(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
@@ -103,6 +176,32 @@ class CardOptions:
             raise OptionError(f"{name}={value!r}: must be a {'whole ' if name in _WHOLE else ''}number")
         if not low <= value <= high:
             raise OptionError(f"{name}={value:g}: must be between {low:g} and {high:g}")
+
+    @property
+    def family(self) -> Board:
+        """The board's tables."""
+        return KNOWN_BOARDS[self.board]
+
+    @property
+    def eui48(self) -> bytes:
+        """The card's number: in its EEPROM, and in its PCI device serial number."""
+        if self.eeprom_serial is not None:
+            return bytes.fromhex(self.eeprom_serial.replace(":", ""))
+        return (_EUI_PREFIX << 24 | self.seed & 0xFF_FFFF).to_bytes(6, "big")
+
+    @property
+    def pci_serial(self) -> int:
+        """The PCI device serial number: the EUI-64 of ``eui48``."""
+        eui48 = self.eui48
+        return int.from_bytes(eui48[:3] + b"\xff\xfe" + eui48[3:], "big")
+
+    def sma_cables(self) -> tuple[Cable, ...]:
+        """The cables between connectors; raises ``OptionError``."""
+        return tuple(_cable(text) for text in self.cables)
+
+    def sma_signals(self) -> dict[int, float]:
+        """Frequencies (Hz) at connectors; raises ``OptionError``."""
+        return dict(_signal(text) for text in self.signals)
 
     @property
     def has_mac(self) -> bool:
@@ -121,6 +220,25 @@ class CardOptions:
             models = ", ".join(OSCILLATORS)
             raise OptionError(f"oscillator={str(path)[:200]!r}: neither a model ({models}) nor a file")
         return path
+
+
+def _cable(text: str) -> Cable:
+    match = re.fullmatch(rf"({_SMA}):({_SMA})(?::(\d{{1,7}}(?:\.\d{{1,6}})?))?", str(text))
+    if match is None or match.group(1) == match.group(2):
+        raise OptionError(f"cable {str(text)[:40]!r}: must look like sma4:sma1 or sma4:sma1:25 (ns)")
+    delay_ns = float(match.group(3) or 0.0)
+    if delay_ns > MAX_CABLE_NS:
+        raise OptionError(f"cable {text!r}: a delay is at most {MAX_CABLE_NS:g} ns")
+    return Cable(int(match.group(1)[3:]), int(match.group(2)[3:]), delay_ns)
+
+
+def _signal(text: str) -> tuple[int, float]:
+    match = re.fullmatch(rf"({_SMA}):(\d{{1,9}}(?:\.\d{{1,6}})?)", str(text))
+    if match is None or not 0 < float(match.group(2)) <= MAX_SIGNAL_HZ:
+        raise OptionError(
+            f"signal {str(text)[:40]!r}: must look like sma1:10000000 (Hz, up to {MAX_SIGNAL_HZ:g})"
+        )
+    return int(match.group(1)[3:]), float(match.group(2))
 
 
 def options_from(values: Mapping[str, Any]) -> CardOptions:

@@ -49,8 +49,12 @@ class EmulatedSa5x:
         unlocked_offset_ppb: float = 40.0,
         firmware: str = DEFAULT_FIRMWARE,
         serial_number: str = "1209CS00909",
+        baud: int = BAUD,
     ) -> None:
-        """``warmup_s`` until the atomic lock after a cold start (5 to 8 min); 0 for a part that is warm."""
+        """``warmup_s`` until the atomic lock after a cold start (5 to 8 min); 0 for a part that is warm.
+
+        ``baud``: as the card's maker had it set.
+        """
         if len(serial_number) != 11:
             raise ValueError(f"SA5X serial number {serial_number!r}: must be exactly 11 characters")
         if not re.fullmatch(r"V\d+\.\d+\.\d+\.0\.[0-9A-F]{8}", firmware):
@@ -68,7 +72,8 @@ class EmulatedSa5x:
         self._version = tuple(int(part) for part in firmware[1:].split(".")[:2])
         self._serial = serial_number
         self._reader = CommandReader()
-        self._line = SerialLine(BAUD)
+        self.baud = baud
+        self._line = SerialLine(baud)
         self._stored = {name: setting.factory for name, setting in SETTINGS.items() if setting.stored}
         self._started_ns = start_tai_ns
         self._tod_set_ns = start_tai_ns
@@ -110,11 +115,6 @@ class EmulatedSa5x:
         }
 
     # --- the card's side ------------------------------------------------------------------------------------
-
-    @property
-    def baud(self) -> int:
-        """Fixed."""
-        return BAUD
 
     @property
     def locked(self) -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from timecard.emulator.fpga_block import REPEAT_NS
+
 CLOCK_HZ: Final = 50_000_000
 QUEUE: Final = 65_536
 TX_FIFO: Final = 16
@@ -20,8 +22,6 @@ MAX_RATE_MISMATCH: Final = 0.04
 TIMEOUT_CHARACTERS: Final = 4
 POLL_NS: Final = 2_000_000
 """How often a device with something to say is noticed while the receive interrupt is in use."""
-REPEAT_NS: Final = 1_000_000
-"""A level-sensitive vector is sent again this long after, while its cause lasts."""
 _NS_PER_DIVISOR: Final = 10 * 16 * 1_000_000_000 // CLOCK_HZ
 """Ten bits of 16 clocks."""
 
@@ -88,6 +88,8 @@ class Uart16550:
     def __init__(self, device: SerialDevice, t_ns: int) -> None:
         self.device = device
         self.raise_interrupt: Callable[[], None] | None = None
+        self.muted = False
+        """By a fault: nothing comes in."""
         self._receiving = _Line()
         self._sending = _Line()
         self._queue = bytearray()
@@ -191,7 +193,7 @@ class Uart16550:
 
     def _catch_up(self, t_ns: int) -> None:
         spoken = self.device.transmit(t_ns)
-        if spoken:
+        if spoken and not self.muted:
             # The device may have begun right after it was last asked; the line is not faster than its rate.
             self._receiving.put(spoken, self._t_ns)
         if self._receiving.pending:

@@ -1,8 +1,9 @@
 """The card as a vfio-user device: commands in, replies out, interrupts as eventfds. No socket here.
 
-What QEMU asks for and in which shape: regions 0 (BAR0), 2 (MSI-X table, kept by QEMU) and 7 (configuration
-space); interrupts MSI, MSI-X and the error interrupt, which is accepted and never sent. A reply is never
-larger than its request, where the protocol gives the request's size as the client's buffer.
+What QEMU asks for and in which shape: regions 0 (BAR0), 2 (MSI-X table, kept by QEMU, where the board's BAR0
+has none) and 7 (configuration space); interrupts MSI, MSI-X and the error interrupt, which is accepted and
+never sent. A reply is never larger than its request, where the protocol gives the request's size as the
+client's buffer.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from collections.abc import Callable
 from typing import Final
 
 from timecard.emulator.fpga import FpgaCard
-from timecard.emulator.fpga_config import MSIX_BAR_SIZE, SIZE, VECTORS
+from timecard.emulator.fpga_config import MSIX_BAR_SIZE, SIZE
 from timecard.pcie import vfio_user_wire as wire
 
 _DEVICE_FLAGS: Final = 0x3
 """Can be reset; is a PCI device."""
 _REGION_FLAGS: Final = 0x3
-_WORD_SIZES: Final = (1, 2, 4)
+_ACCESS_SIZES: Final = (1, 2, 4, 8)
 
 
 class CommandError(Exception):
@@ -39,10 +40,10 @@ class VfioUserDevice:
         card.on_interrupt = self._interrupt
         self._msix_table = bytearray(MSIX_BAR_SIZE)
         self._regions: dict[int, int] = {wire.Region.BAR0: card.board.bar0_size, wire.Region.CONFIG: SIZE}
-        if card.msix:
+        if card.msix and not card.board.msix:
             self._regions[wire.Region.BAR2] = MSIX_BAR_SIZE
         self._vectors = wire.Irq.MSIX if card.msix else wire.Irq.MSI
-        self._irq_counts: dict[int, int] = {self._vectors: VECTORS, wire.Irq.ERROR: 1}
+        self._irq_counts: dict[int, int] = {self._vectors: card.board.message_vectors, wire.Irq.ERROR: 1}
         self._eventfds: dict[int, int] = {}
         self._handlers: dict[int, Callable[[bytes, list[int]], bytes]] = {
             wire.Command.VERSION: self._version,
@@ -182,20 +183,14 @@ class VfioUserDevice:
             raise CommandError(errno.EINVAL, f"{count} bytes at {offset:#x} of region {region}")
 
     def _read_bar(self, offset: int, count: int) -> bytes:
-        if count in _WORD_SIZES:
-            return self.card.read(offset, count).to_bytes(count, "little")
-        if count == 8 and not offset & 3:
-            return b"".join(self.card.read32(offset + part).to_bytes(4, "little") for part in (0, 4))
-        raise CommandError(errno.EINVAL, f"an access of {count} bytes to registers")
+        if count not in _ACCESS_SIZES:
+            raise CommandError(errno.EINVAL, f"an access of {count} bytes to registers")
+        return self.card.read(offset, count).to_bytes(count, "little")
 
     def _write_bar(self, offset: int, data: bytes) -> None:
-        if len(data) in _WORD_SIZES:
-            self.card.write(offset, len(data), int.from_bytes(data, "little"))
-        elif len(data) == 8 and not offset & 3:
-            for part in (0, 4):
-                self.card.write32(offset + part, int.from_bytes(data[part : part + 4], "little"))
-        else:
+        if len(data) not in _ACCESS_SIZES:
             raise CommandError(errno.EINVAL, f"an access of {len(data)} bytes to registers")
+        self.card.write(offset, len(data), int.from_bytes(data, "little"))
 
     def _connect(self, vector: int, fd: int | None) -> None:
         old = self._eventfds.pop(vector, None)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from timecard.boards.board import Role
 from timecard.emulator.capture import CaptureReceiver
 from timecard.emulator.fault_handlers import Parts, handlers_for
-from timecard.emulator.faults import Agenda, FaultBoard, FaultError, read_schedule
+from timecard.emulator.faults import Agenda, FaultBoard, read_schedule
 from timecard.emulator.fpga import FpgaCard
+from timecard.emulator.fpga_latches import CAPACITY, Latch
 from timecard.emulator.gnss_noise import GnssPhysics, RecordedPulses, model_gnss
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
+from timecard.emulator.mro50 import EmulatedMro50
 from timecard.emulator.options import CardOptions, options_from
 from timecard.emulator.oscillator import OscillatorPhysics, RecordedGrid, model_oscillator, stream_for
 from timecard.emulator.receiver import EmulatedReceiver
@@ -72,17 +74,28 @@ class VirtualCard:
         self.mac = (
             _make_mac(options, self.oscillator, self.receiver, start_tai_ns) if options.has_mac else None
         )
+        mac = self.mac
         self.fpga = FpgaCard(
             self.oscillator,
             self.receiver,
-            self.mac,
-            {"gnss": self.receiver} | ({} if self.mac is None else {"mac": self.mac}),
+            mac if isinstance(mac, EmulatedSa5x) else None,
+            {"gnss": self.receiver} | ({} if mac is None else {"mac": mac}),
             world,
+            board=options.family,
+            cables=options.sma_cables(),
+            signals=options.sma_signals(),
             tod=self.receiver.tod_status,
-            clock_10mhz="onboard" if self.mac is None else "mac",
+            mro50=mac if isinstance(mac, EmulatedMro50) else None,
+            clock_10mhz="onboard" if mac is None else "mac",
             start_card_tai_ns=_clock_start_ns(options),
             name=name,
             clock_version=_version(options.clock_core_version),
+            serial=options.pci_serial,
+            ptm=options.ptm,
+            msix=options.interrupts == "msix",
+            strict=options.strict,
+            cold=options.start == "cold",
+            options=options,
         )
         parts = Parts(self.fpga, self.oscillator, self.gnss, self.receiver, self.mac)
         self.faults = FaultBoard(handlers_for(parts), agenda, world.true_tai_ns)
@@ -135,6 +148,14 @@ class InProcessCard:
         """The truth now."""
         return self.card.truth()
 
+    def latches(self, since: int = 0) -> list[Latch]:
+        """The clock's snapshots from a number on, as many as are kept."""
+        return self.card.fpga.latches.since(since, CAPACITY)
+
+    def power_cycle(self) -> None:
+        """Off and on again: the FPGA boots from its flash; receiver and oscillator keep their state."""
+        self.card.fpga.power_cycle()
+
     def set_world(self, offset_ns: int | None = None, rate_ppb: float | None = None) -> None:
         """Step the emulated host's clock, or let it run at another rate from now on."""
         self.card.set_world(offset_ns, rate_ppb)
@@ -148,73 +169,6 @@ class InProcessCard:
 def build_in_process(**options: Any) -> InProcessCard:
     """A card in this process, in virtual time; options as in ``CardOptions``. Raises ``ValueError``."""
     return InProcessCard(options_from(options))
-
-
-def control_handler(card: VirtualCard) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What the control socket does with a request."""
-
-    def truth(request: dict[str, Any]) -> dict[str, Any]:
-        now = card.truth()
-        return {**asdict(now), "host_realtime_ns": now.host_realtime_ns}
-
-    def status(request: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "name": card.fpga.name,
-            "board": card.options.board,
-            "seed": card.options.seed,
-            "oscillator": str(card.options.oscillator_source),
-            "mac": card.options.mac,
-            "temperature_c": card.oscillator.temperature_c(card.world.true_tai_ns()),
-            "steering_ppb": card.oscillator.steering_ppb,
-            "world_offset_ns": -card.world.host_offset_ns(),
-            "world_rate_ppb": card.world.rate_ppb,
-            "series_end_tai_ns": card.series_end_tai_ns,
-            "unmapped_accesses": card.fpga.unmapped,
-            "faults": card.faults.in_force(),
-            "supported_faults": card.faults.supported(),
-        }
-
-    def inject(request: dict[str, Any]) -> dict[str, Any]:
-        arguments = {key: value for key, value in request.items() if key not in ("do", "fault", "seconds")}
-        card.faults.inject(_text(request, "fault"), request.get("seconds"), **arguments)
-        return {"faults": card.faults.in_force()}
-
-    def clear(request: dict[str, Any]) -> dict[str, Any]:
-        _only(request, "fault")
-        card.faults.clear(_text(request, "fault") if "fault" in request else None)
-        return {"faults": card.faults.in_force()}
-
-    def set_world(request: dict[str, Any]) -> dict[str, Any]:
-        _only(request, "offset_ns", "rate_ppb")
-        offset_ns, rate_ppb = request.get("offset_ns"), request.get("rate_ppb")
-        if offset_ns is not None and (not isinstance(offset_ns, int) or isinstance(offset_ns, bool)):
-            raise FaultError("offset_ns: must be a whole number of ns")
-        if rate_ppb is not None and (not isinstance(rate_ppb, int | float) or isinstance(rate_ppb, bool)):
-            raise FaultError("rate_ppb: must be a number")
-        return {"slews_for_s": card.set_world(offset_ns, rate_ppb)}
-
-    actions = {"truth": truth, "status": status, "inject": inject, "clear": clear, "set-world": set_world}
-
-    def handle(request: dict[str, Any]) -> dict[str, Any]:
-        action = actions.get(_text(request, "do"))
-        if action is None:
-            raise FaultError(f"do={str(request['do'])[:40]!r}: must be one of {', '.join(actions)}")
-        return action(request)
-
-    return handle
-
-
-def _text(request: Mapping[str, Any], key: str) -> str:
-    value = request.get(key)
-    if not isinstance(value, str):
-        raise FaultError(f"{key}: is missing, or no text")
-    return value
-
-
-def _only(request: Mapping[str, Any], *keys: str) -> None:
-    for key in request:
-        if key not in ("do", *keys):
-            raise FaultError(f"{key[:40]!r}: unknown (this request takes {', '.join(keys)})")
 
 
 def _make_oscillator(options: CardOptions, start_tai_ns: int) -> OscillatorPhysics:
@@ -250,25 +204,36 @@ def _make_receiver(
     options: CardOptions, gnss: GnssPhysics, start_tai_ns: int
 ) -> EmulatedReceiver | CaptureReceiver:
     if options.gnss_capture is not None:
-        return CaptureReceiver(Path(options.gnss_capture), gnss, start_tai_ns, seed=options.seed)
+        baud = options.family.serial_ports[Role.GNSS].baud
+        return CaptureReceiver(Path(options.gnss_capture), gnss, start_tai_ns, seed=options.seed, baud=baud)
     start = Start.COLD if options.start == "cold" else Start.HOT
-    flash = dict(TIME_CARD_FLASH) if start is Start.COLD else {**TIME_CARD_FLASH, **SURVEYED}
+    baud = options.family.serial_ports[Role.GNSS].baud
+    flash = {**TIME_CARD_FLASH, "CFG_UART1_BAUDRATE": baud}
+    if start is Start.HOT:
+        flash |= SURVEYED
     return EmulatedReceiver(gnss, start_tai_ns, seed=options.seed, start=start, flash=flash)
 
 
 def _make_mac(
     options: CardOptions, oscillator: OscillatorPhysics, pulses: InputPulses, start_tai_ns: int
-) -> EmulatedSa5x:
+) -> EmulatedSa5x | EmulatedMro50:
     source = options.oscillator_source
     model = OSCILLATORS.get(source) if isinstance(source, str) else None
     warmup_s = model.warmup_lock_s if model else _RECORDED_WARMUP_S
+    warmup_s = warmup_s if options.start == "cold" else 0.0
+    unlocked_ppb = model.unlocked_offset * 1e9 if model else _RECORDED_UNLOCKED_PPB
+    if options.mac == "mro50":
+        return EmulatedMro50(
+            oscillator, start_tai_ns, seed=options.seed, warmup_s=warmup_s, unlocked_offset_ppb=unlocked_ppb
+        )
     return EmulatedSa5x(
         oscillator,
         pulses,
         start_tai_ns,
         seed=options.seed,
-        warmup_s=warmup_s if options.start == "cold" else 0.0,
-        unlocked_offset_ppb=model.unlocked_offset * 1e9 if model else _RECORDED_UNLOCKED_PPB,
+        warmup_s=warmup_s,
+        unlocked_offset_ppb=unlocked_ppb,
+        baud=options.family.serial_ports[Role.MAC].baud,
     )
 
 

@@ -79,9 +79,11 @@ def test_the_next_second_is_foreseen(ppb: float, slew_ns: int, interval_ns: int)
         counter.slew(START_NS, slew_ns, interval_ns)
     second, due_ns = counter.next_second(START_NS)
     assert second == START_NS // NS_PER_S + 1
-    stamp_ns = counter.own_pulse_ns(due_ns, second)
-    assert stamp_ns is not None
+    edge = counter.made_edge(due_ns, second * NS_PER_S)
+    assert edge is not None
+    stamp_ns, ago_ns = edge
     assert 0 <= stamp_ns - second * NS_PER_S <= 5
+    assert -5 <= ago_ns <= 2
     assert counter.card_ns(due_ns) - second * NS_PER_S < 2
 
 

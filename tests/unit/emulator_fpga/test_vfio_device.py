@@ -74,6 +74,48 @@ def test_msi_instead_of_msix() -> None:
     assert wire.REGION_INFO.unpack(reply)[4] == 0
 
 
+@pytest.mark.parametrize(
+    ("board", "bar0_mib", "bar2", "kind", "count"),
+    [
+        ("litepcie", 64, 0, wire.Irq.MSIX, 64),
+        ("art", 32, 4096, wire.Irq.MSIX, 16),
+        ("adva", 32, 4096, wire.Irq.MSIX, 32),
+    ],
+)
+def test_regions_and_vectors_of_other_boards(
+    board: str, bar0_mib: int, bar2: int, kind: int, count: int
+) -> None:
+    device = VfioUserDevice(make_card(board=board)[0])
+    sizes = [
+        wire.REGION_INFO.unpack(
+            device.handle(wire.Command.GET_REGION_INFO, wire.REGION_INFO.pack(32, 0, index, 0, 0, 0), [])
+        )[4]
+        for index in (0, 2)
+    ]
+    assert sizes == [bar0_mib << 20, bar2]
+    reply = device.handle(wire.Command.GET_IRQ_INFO, wire.IRQ_INFO.pack(16, 0, kind, 0), [])
+    assert wire.IRQ_INFO.unpack(reply)[3] == count
+
+
+def test_art_offers_16_messages() -> None:
+    device = VfioUserDevice(make_card(board="art", msix=False)[0])
+    reply = device.handle(wire.Command.GET_IRQ_INFO, wire.IRQ_INFO.pack(16, 0, wire.Irq.MSI, 0), [])
+    assert wire.IRQ_INFO.unpack(reply)[3] == 16
+
+
+def test_the_vector_table_of_litepcie_is_part_of_bar0() -> None:
+    device = VfioUserDevice(make_card(board="litepcie")[0])
+    entry = struct.pack("<IIII", 0xFEE0_0000, 0, 33, 0)
+    for part in range(4):
+        word = entry[4 * part : 4 * part + 4]
+        device.handle(wire.Command.REGION_WRITE, access(0x2210 + 4 * part, 0, 4, word), [])
+    for part in range(4):
+        reply = device.handle(wire.Command.REGION_READ, access(0x2210 + 4 * part, 0, 4), [])
+        assert reply[16:] == entry[4 * part : 4 * part + 4]
+    masked = device.handle(wire.Command.REGION_READ, access(0x220C, 0, 4), [])
+    assert masked[16:] == b"\1\0\0\0", "vectors are masked after reset"
+
+
 def test_dma_is_accepted_and_of_no_consequence() -> None:
     device = make_device()
     read, write = os.pipe()

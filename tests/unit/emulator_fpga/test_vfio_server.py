@@ -152,7 +152,7 @@ def test_clients_come_and_go_and_the_clock_goes_on(served: Served) -> None:
     times = []
     for _ in range(3):
         assert answers(served.path)
-        times.append(served.card.clock.counter.card_ns(served.card._agenda.now_ns))
+        times.append(served.card.fabric.clock.counter.card_ns(served.card.fabric.agenda.now_ns))
     assert times == sorted(set(times))
 
 

@@ -141,7 +141,7 @@ def test_connectors() -> None:
 
 def test_an_image_with_fixed_directions_has_no_second_map() -> None:
     world = make_world()
-    world.card.sma.map2.words[0x08] = 0xFFFF_FFFF
+    world.card.write32(BLOCKS["sma_map2"].at("gpio2"), 0xFFFF_FFFF)
     assert [connector.direction for connector in read_sma(world.card)] == ["in", "in", "out", "out"]
 
 

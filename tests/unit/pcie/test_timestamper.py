@@ -82,7 +82,7 @@ def test_a_dead_card_is_lost() -> None:
 def test_impossible_nanoseconds_are_a_protocol_error() -> None:
     world = make_world()
     ts0 = Timestamper(world.card, world.time, "ts0")
-    block = world.card.timestampers["ts0"]
+    block = world.card.fabric.timestampers["ts0"]
     block.words[0x30], block.words[0x44] = 1, NS_PER_S
     with pytest.raises(ProtocolError, match="time_ns"):
         ts0.poll()
