@@ -1,29 +1,27 @@
-"""A card, opened: its clock, timestampers and serial lines behind the protocols of ``timecard.protocols``."""
+"""Opening a card by the way that is free: kernel driver, VFIO, mapped registers, or a socket."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Protocol
 
 from timecard.boards import BOARDS
-from timecard.discovery import CardDescriptor, list_cards, serial_text, vfio_user_card
-from timecard.errors import DeviceAbsentError, TimeCardError
+from timecard.card_protocols import Card as Card
+from timecard.card_values import Access
+from timecard.card_values import CardFacts as CardFacts
+from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
+from timecard.errors import DeviceAbsentError, RefusedError, TimeCardError
+from timecard.kernel.kernel_card import KernelCard
 from timecard.pcie.bar import BarBus
-from timecard.pcie.bus import device_serial
-from timecard.pcie.clock import RegisterClock
-from timecard.pcie.status import read_clock_status, read_image_version, read_selector, read_sma
-from timecard.pcie.timestamper import Timestamper
-from timecard.pcie.uart import UartStream
+from timecard.pcie.register_card import RegisterCard
+from timecard.pcie.vfio import VfioBus
 from timecard.pcie.vfio_user import VfioUserBus
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 
-GNSS_BAUD: Final = 115_200
-MAC_BAUD: Final = 57_600
+KERNEL_DRIVER: Final = "ptp_ocp"
+VFIO_DRIVER: Final = "vfio-pci"
 
 
 class CardChoice(Protocol):
@@ -45,100 +43,55 @@ class CardChoice(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardFacts:
-    """What the card says of itself, in words."""
-
-    image_version: str
-    clock_core_version: str
-    clock_source: str
-    pps_source: str | None
-    sma: Mapping[str, str]
-
-
-class Card:
-    """An open card; also a context manager that closes it."""
-
-    def __init__(
-        self,
-        bus: RegisterBus,
-        timebase: Timebase,
-        *,
-        card_id: str | None = None,
-        access_path: str | None = None,
-    ) -> None:
-        """Start the timestampers and serial lines on ``bus``; the clock's source stays as it is."""
-        serial = device_serial(bus)
-        self.bus = bus
-        self.id = card_id or (serial_text(serial) if serial else bus.name)
-        self.name = f"card {self.id}"
-        self.access_path = access_path or bus.name
-        self.clock = RegisterClock(bus, timebase)
-        self.ts0 = Timestamper(bus, timebase, "ts0")
-        self.ts5 = Timestamper(bus, timebase, "ts5")
-        self.ts0.enable()
-        self.ts5.enable()
-        self.gnss_stream = UartStream(
-            bus, timebase, bus.board.blocks["port[GNSS]"].offset, GNSS_BAUD, "GNSS UART"
-        )
-        self.mac_stream = UartStream(
-            bus, timebase, bus.board.blocks["port[MAC]"].offset, MAC_BAUD, "MAC UART"
-        )
-
-    def facts(self) -> CardFacts:
-        """Read versions, sources and routing; no side effect."""
-        clock = read_clock_status(self.bus)
-        selected = read_selector(self.bus).selected
-        return CardFacts(
-            image_version=str(read_image_version(self.bus)),
-            clock_core_version=".".join(map(str, clock.version)),
-            clock_source=clock.source,
-            pps_source=selected.name if selected else None,
-            sma=dict(str(connector).split(" ", 1) for connector in read_sma(self.bus)),
-        )
-
-    @property
-    def lost(self) -> str | None:
-        """Why the card has to be opened again; None while its bus works, whatever the card says."""
-        return getattr(self.bus, "lost", None)
-
-    def close(self) -> None:
-        """Close the bus. The clock goes on as it is."""
-        close = getattr(self.bus, "close", None)
-        if close is not None:
-            close()
-
-    def __enter__(self) -> Card:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def card_on_bus(bus: RegisterBus, timebase: Timebase) -> Card:
+def card_on_bus(bus: RegisterBus, timebase: Timebase) -> RegisterCard:
     """A card on a bus that somebody else opened, such as an emulated card in this process."""
-    return Card(bus, timebase)
+    return RegisterCard(bus, timebase)
 
 
-def open_card(choice: CardDescriptor | CardChoice, timebase: Timebase) -> Card:
+def open_card(
+    choice: CardDescriptor | CardChoice,
+    timebase: Timebase,
+    *,
+    access: Access | None = None,
+    sysfs: Path = Path("/sys"),
+) -> Card:
     """Open a card that ``list_cards`` found or that a configuration names.
 
-    Raises ``DeviceAbsentError`` when there is no such card, ``UnsupportedError`` when its registers are laid
-    out in another way, ``RefusedError`` when a kernel driver holds it.
+    The way to it follows from who holds it: the kernel driver, ``vfio-pci``, or nobody; ``access`` insists on
+    one. Raises ``DeviceAbsentError`` when there is no such card, ``RefusedError`` when another driver holds
+    it or when the way that was asked for is not free, with what to do.
     """
-    descriptor = choice if isinstance(choice, CardDescriptor) else find_card(choice)
-    bus: VfioUserBus | BarBus
-    if descriptor.access == "pci":
-        bus, card_id = BarBus(descriptor.address, BOARDS[descriptor.board or "fb"]), descriptor.id
-    else:
-        bus, card_id = VfioUserBus(descriptor.address), None
+    descriptor = choice if isinstance(choice, CardDescriptor) else find_card(choice, sysfs)
+    wanted = access or access_for(descriptor)
+    if (descriptor.access == "vfio-user") != (wanted is Access.VFIO_USER):
+        raise RefusedError(
+            f"card {descriptor.id}", "open", f"{descriptor.address} cannot be reached by {wanted.value}"
+        )
+    if wanted is Access.KERNEL:
+        return _open_kernel(descriptor, timebase, sysfs)
+    bus, card_id = _open_bus(descriptor, wanted, sysfs)
     try:
-        return Card(bus, timebase, card_id=card_id, access_path=bus.name)
+        return RegisterCard(bus, timebase, access=wanted, card_id=card_id, access_path=bus.name)
     except TimeCardError:
         bus.close()
         raise
+
+
+def access_for(descriptor: CardDescriptor) -> Access:
+    """The way to a card as things are; raises ``RefusedError`` when an unknown driver holds it."""
+    if descriptor.access == "vfio-user":
+        return Access.VFIO_USER
+    if descriptor.driver is None:
+        return Access.RESOURCE0
+    known = {KERNEL_DRIVER: Access.KERNEL, VFIO_DRIVER: Access.VFIO}
+    if descriptor.driver not in known:
+        raise RefusedError(
+            f"card {descriptor.id}",
+            "open",
+            f"the kernel driver {descriptor.driver} holds {descriptor.address}; unbind it first:"
+            f" echo {descriptor.address} > /sys/bus/pci/devices/{descriptor.address}/driver/unbind",
+        )
+    return known[descriptor.driver]
 
 
 def find_card(choice: CardChoice, sysfs: Path = Path("/sys")) -> CardDescriptor:
@@ -164,3 +117,25 @@ def find_card(choice: CardChoice, sysfs: Path = Path("/sys")) -> CardDescriptor:
     raise DeviceAbsentError(
         "card", "find", "no Time Card on the PCI bus; vfio_user names the socket of an emulated one"
     )
+
+
+def _open_kernel(descriptor: CardDescriptor, timebase: Timebase, sysfs: Path) -> Card:
+    if descriptor.driver != KERNEL_DRIVER:
+        raise RefusedError(
+            f"card {descriptor.id}",
+            "open through the kernel driver",
+            f"{KERNEL_DRIVER} does not hold it; bind it: modprobe {KERNEL_DRIVER};"
+            f" echo {descriptor.address} > /sys/bus/pci/drivers/{KERNEL_DRIVER}/bind",
+        )
+    board = BOARDS[descriptor.board or "fb"]
+    return KernelCard(descriptor.address, board, timebase, card_id=descriptor.id, sysfs=sysfs)
+
+
+def _open_bus(
+    descriptor: CardDescriptor, access: Access, sysfs: Path
+) -> tuple[BarBus | VfioBus | VfioUserBus, str | None]:
+    """The bus, and the card's id where it is already known."""
+    if access is Access.VFIO_USER:
+        return VfioUserBus(descriptor.address), None
+    kind = VfioBus if access is Access.VFIO else BarBus
+    return kind(descriptor.address, BOARDS[descriptor.board or "fb"], sysfs), descriptor.id

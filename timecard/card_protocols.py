@@ -153,8 +153,16 @@ class Card(Protocol):
     board: Board
     access: Access
     access_path: str
-    clock: CardClock
-    sma: SmaRouting
+
+    @property
+    def clock(self) -> CardClock:
+        """The clock."""
+        ...
+
+    @property
+    def sma(self) -> SmaRouting:
+        """The connectors."""
+        ...
 
     @property
     def lost(self) -> str | None:

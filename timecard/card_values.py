@@ -50,13 +50,14 @@ class ImageVersion:
 class ClockStatus:
     """The clock's own account of itself."""
 
-    version: tuple[int, int, int]
+    version: tuple[int, int, int] | None
+    """None where this access path does not show it; so for all the others."""
     source: str
-    in_sync: bool
-    in_holdover: bool
-    offset_ns: int
+    in_sync: bool | None
+    in_holdover: bool | None
+    offset_ns: int | None
     """Last correction that the clock was asked for, ns."""
-    drift_ppb: int
+    drift_ppb: int | None
     """Accumulated correction of the frequency."""
 
 
@@ -69,20 +70,21 @@ class SelectorStatus:
     selected: PpsSource | None
     """What the clock's servo gets; None when no pulse is present."""
     clock_10mhz: str
-    """``sma``, ``mac`` or ``onboard``, as closed images report it."""
+    """``sma``, ``mac`` or ``onboard``, as closed images report it; ``unknown`` where nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class PpsSlaveStatus:
     """The supervisor of the selected pulse."""
 
-    enabled: bool
-    filter_error: bool
+    enabled: bool | None
+    """None where this access path does not show it; so for all the others."""
+    filter_error: bool | None
     """A period was not 1 s within 100 ms. Sticky until ``clear_pps_errors``."""
     lost: bool
     """Pulses are missing. Sticky."""
     pulse_width_ms: int | None
-    cable_delay_ns: int
+    cable_delay_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)

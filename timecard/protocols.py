@@ -83,6 +83,20 @@ class EdgeSource(Protocol):
         ...
 
 
+@runtime_checkable
+class WakingEdgeSource(Protocol):
+    """A timestamper that can be waited for."""
+
+    @property
+    def wakes(self) -> bool:
+        """Whether ``wait`` ends as soon as there is an edge."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most ``timeout_s``; whether there may be an edge. Raises ``DeviceLostError``."""
+        ...
+
+
 class GnssReceiver(Protocol):
     """A receiver: everything it says, as events."""
 

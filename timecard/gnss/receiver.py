@@ -74,6 +74,8 @@ class UbloxReceiver:
         self._corrupt_bytes = 0
         self._warnings: list[str] = []
         self._problem: str | None = None
+        self.changed: Mapping[str, tuple[int, int]] = {}
+        """What the last ``start`` wrote: key to the value before and the value wanted."""
 
     def health(self) -> ReceiverHealth:
         """The state of the line."""
@@ -105,6 +107,16 @@ class UbloxReceiver:
             self._configure()
         for warning in self._warnings:
             _LOG.warning("%s: %s", self.name, warning)
+
+    def compare(self) -> Mapping[str, tuple[int, int]]:
+        """Identify and read only: key to the value in force and the value that ``start`` would write.
+
+        Raises as ``start``; what cannot be asked for is a warning (``health``).
+        """
+        self._warnings.clear()
+        self.identity = self._identify()
+        wanted, present = self._wanted_and_present()
+        return {name: (present[name], value) for name, value in wanted.items() if present[name] != value}
 
     def poll(self, timeout_s: float) -> Sequence[GnssEvent]:
         """Events decoded from what has arrived; waits at most ``timeout_s`` for the first byte."""
@@ -189,6 +201,20 @@ class UbloxReceiver:
     # --- configuration --------------------------------------------------------------------------------------
 
     def _configure(self) -> None:
+        wanted, present = self._wanted_and_present()
+        different = {name: value for name, value in wanted.items() if present[name] != value}
+        self.changed = {name: (present[name], value) for name, value in different.items()}
+        if different:
+            self._write_values(different)
+            present |= self._read_all(list(different))
+            refused = [name for name, value in different.items() if present[name] != value]
+            if refused:
+                self._warnings.append(f"could not be set: {', '.join(refused)}")
+        if present:
+            self._decoder.fixed_position = present.get(TIME_MODE_KEY) == FIXED_MODE
+
+    def _wanted_and_present(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Values wanted, as far as the receiver knows their keys, and values in force."""
         wanted = wanted_values(self._options)
         try:
             takes_keys = self._read_values([PROBE_KEY]) is not None
@@ -199,7 +225,7 @@ class UbloxReceiver:
                 "does not take configuration by keys (CFG-VALGET refused): used as it is configured; "
                 "1 Hz TIM-TP, NAV-STATUS, NAV-TIMEUTC and NAV-TIMELS are needed"
             )
-            return
+            return {}, {}
         present = self._read_all(list(wanted))
         if self._options.fixed_position is None and present.get(TIME_MODE_KEY) == FIXED_MODE:
             # Nobody gave a position, but the receiver has one: a new survey would throw it away.
@@ -207,14 +233,7 @@ class UbloxReceiver:
         missing = [name for name in wanted if name not in present]
         if missing:
             self._warnings.append(f"firmware does not know {', '.join(missing)}")
-        different = {name: value for name, value in wanted.items() if present.get(name, value) != value}
-        if different:
-            self._write_values(different)
-            present |= self._read_all(list(different))
-            refused = [name for name, value in different.items() if present[name] != value]
-            if refused:
-                self._warnings.append(f"could not be set: {', '.join(refused)}")
-        self._decoder.fixed_position = present.get(TIME_MODE_KEY) == FIXED_MODE
+        return {name: value for name, value in wanted.items() if name in present}, present
 
     def _read_all(self, names: Sequence[str]) -> dict[str, int]:
         """Values in force. One unknown key refuses a request, so that is asked again in halves."""

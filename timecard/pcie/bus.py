@@ -43,6 +43,11 @@ def writes_are_posted(bus: RegisterBus) -> bool:
     return bool(getattr(bus, "writes_are_posted", True))
 
 
+def fifo_overflows(bus: RegisterBus) -> bool:
+    """Whether hardware is behind it, whose small FIFOs overflow while nobody looks; a bus may say so."""
+    return bool(getattr(bus, "fifo_overflows", False))
+
+
 def burst_reader(bus: RegisterBus) -> Callable[[Sequence[int]], list[int]]:
     """The bus's own ``read32_many``, or a loop that does the same."""
     if isinstance(bus, BurstReads):
@@ -85,3 +90,8 @@ def device_serial(bus: RegisterBus | ConfigSpace) -> int | None:
     if offset is None:
         return None
     return bus.read_config32(offset + 8) << 32 | bus.read_config32(offset + 4) or None
+
+
+def serial_text(serial: int) -> str:
+    """A 64-bit device serial number as lspci writes it."""
+    return "-".join(f"{byte:02x}" for byte in serial.to_bytes(8, "big"))

@@ -1,7 +1,8 @@
 """What the FPGA says about itself and its inputs, as frozen values. Reading any of it has no side effect.
 
 Bit assignments: the kernel's ``ptp_ocp`` driver, the vendor driver's debug output and the manuals of the
-closed cores. All functions raise ``DeviceLostError`` when the card answers all ones.
+closed cores. All functions raise ``DeviceLostError`` when the card answers all ones, and
+``UnsupportedError`` where the board has no such block.
 """
 
 from __future__ import annotations
@@ -9,13 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from timecard.boards.board import SmaTable
-from timecard.boards.registers import (
-    ALL_ONES,
-    CLOCK_SOURCES,
-    SMA_ENABLE,
-    signed_magnitude,
-)
+from timecard.boards.board import ImageWord
+from timecard.boards.registers import ALL_ONES, CLOCK_SOURCES, signed_magnitude
 from timecard.card_values import (
     ClockStatus,
     ImageVersion,
@@ -25,8 +21,9 @@ from timecard.card_values import (
     SmaConnector,
     TodStatus,
 )
-from timecard.errors import DeviceLostError
+from timecard.errors import DeviceLostError, UnsupportedError
 from timecard.pcie.bus import burst_reader
+from timecard.pcie.sma import sma_routing
 from timecard.protocols import RegisterBus
 
 GNSS_STATUS_SINCE: Final = {0: 26, 1: 10}
@@ -34,15 +31,32 @@ GNSS_STATUS_SINCE: Final = {0: 26, 1: 10}
 
 
 def read_image_version(bus: RegisterBus) -> ImageVersion:
-    """The FPGA image's version word."""
+    """The FPGA image's version, from where the board keeps it (``ImageWord``)."""
+    board = bus.board
+    if board.image_word is ImageWord.CLOCK_VERSION:
+        (word,) = _read(bus, "reg", ("version",))
+        return ImageVersion(False, board.image_tag or 0, word)
     (word,) = _read(bus, "image", ("version",))
     loader = word & 0xFFFF == 0
     half = word >> 16 if loader else word & 0xFFFF
+    if board.image_word is ImageWord.FIXED_TAG:
+        return ImageVersion(loader, board.image_tag or 0, half)
     return ImageVersion(loader, half >> 15, half & 0x7FFF)
 
 
 def read_clock_status(bus: RegisterBus) -> ClockStatus:
     """Status words of the adjustable clock."""
+    registers = {row.name for row in bus.board.blocks["reg"].registers}
+    if "status_offset" not in registers:  # ART: nothing selects, nothing corrects
+        version, status = _read(bus, "reg", ("version", "status"))
+        return ClockStatus(
+            version=(version >> 24, version >> 16 & 0xFF, version & 0xFFFF),
+            source=CLOCK_SOURCES[0],
+            in_sync=bool(status & 1),
+            in_holdover=bool(status & 2),
+            offset_ns=None,
+            drift_ppb=None,
+        )
     version, select, status, offset, drift = _read(
         bus, "reg", ("version", "select", "status", "status_offset", "status_drift")
     )
@@ -123,32 +137,14 @@ def read_tod(bus: RegisterBus) -> TodStatus:
 
 def read_sma(bus: RegisterBus) -> tuple[SmaConnector, ...]:
     """Direction and functions of the four connectors."""
-    in12, out34 = _read(bus, "sma_map1", ("gpio1", "gpio2"))
-    in34, out12 = _read(bus, "sma_map2", ("gpio1", "gpio2"), all_ones_is_valid=True)
-    if out12 == ALL_ONES:  # an image without the second map has fixed directions
-        in34 = out12 = 0
-    inputs = (in12 & 0xFFFF, in12 >> 16, in34 & 0xFFFF, in34 >> 16)
-    outputs = (out12 & 0xFFFF, out12 >> 16, out34 & 0xFFFF, out34 >> 16)
-    return tuple(_connector(n + 1, inputs[n], outputs[n], bus.board.sma) for n in range(4))
+    return sma_routing(bus).read()
 
 
-def _connector(number: int, input_word: int, output_word: int, table: SmaTable) -> SmaConnector:
-    if input_word & SMA_ENABLE:
-        direction, word, names = "in", input_word, table.inputs
-    elif output_word & SMA_ENABLE:
-        direction, word, names = "out", output_word, table.outputs
-    else:
-        return SmaConnector(number, "off", ())
-    name_of = {value: name for name, value in names.items()}
-    functions = tuple(name_of.get(1 << bit, f"bit {bit}") for bit in range(15) if word >> bit & 1)
-    return SmaConnector(number, direction, functions or ("10MHz",))
-
-
-def _read(
-    bus: RegisterBus, block: str, registers: Sequence[str], all_ones_is_valid: bool = False
-) -> list[int]:
+def _read(bus: RegisterBus, block: str, registers: Sequence[str]) -> list[int]:
+    if not bus.board.has(block):
+        raise UnsupportedError(bus.name, f"read {block}", f"{bus.board.product} has no such block")
     words = burst_reader(bus)([bus.board.at(block, register) for register in registers])
-    if not all_ones_is_valid and words[0] == ALL_ONES:
+    if words[0] == ALL_ONES:
         raise DeviceLostError(bus.name, f"read {block}", f"{registers[0]} reads all ones: the card is gone")
     return words
 

@@ -1,7 +1,8 @@
 """A signal timestamper: latches edges against the card's clock, 5 ns resolution.
 
 The block holds one event; edges that come while it is held are counted and dropped. Register semantics: the
-kernel's ``ptp_ocp`` driver and the published core (``Ips/SignalTimestamper``).
+kernel's ``ptp_ocp`` driver and the published core (``Ips/SignalTimestamper``). ART cards have a simpler
+block: no counter, no drop flag, no delay, always rising edges.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 from timecard.boards.registers import ALL_ONES
 from timecard.errors import DeviceLostError, ProtocolError, RefusedError, UnsupportedError
 from timecard.pcie.bus import burst_reader
+from timecard.pcie.interrupts import VectorWait, vector_wait
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
@@ -20,7 +22,7 @@ MAX_CABLE_DELAY_NS: Final = 0xFFFF
 
 
 class Timestamper:
-    """One channel; ``EdgeSource``."""
+    """One channel; ``EdgeChannel``."""
 
     def __init__(self, bus: RegisterBus, timebase: Timebase, channel: str) -> None:
         channels = bus.board.channels
@@ -35,32 +37,59 @@ class Timestamper:
         self._bus = bus
         self._timebase = timebase
         self._read_many = burst_reader(bus)
-        self._intr = block.at("intr")
-        self._error = block.at("error")
-        self._event = tuple(block.at(r) for r in ("time_sec", "time_ns", "event_count", "error"))
-        self._setup = {r: block.at(r) for r in ("polarity", "cable_delay", "intr_mask", "enable")}
+        self._at = {row.name: block.offset + row.offset for row in block.registers}
+        self._intr = self._at["intr"]
+        event = ("time_sec", "time_ns", "event_count", "error")
+        self._event = tuple(self._at[name] for name in event if name in self._at)
+        self._count = 0
+        self._wake: VectorWait | None = None
 
-    def enable(self, *, cable_delay_ns: int = 0, interrupts: bool = False) -> None:
-        """Start latching rising edges; ``cable_delay_ns`` is subtracted by the block."""
+    def enable(self, *, cable_delay_ns: int = 0, interrupts: bool | None = None) -> None:
+        """Start latching rising edges; ``cable_delay_ns`` is subtracted by the block.
+
+        ``interrupts`` None: where the bus has them.
+        """
         if not 0 <= cable_delay_ns <= MAX_CABLE_DELAY_NS:
             raise RefusedError(
                 self.name,
                 "enable",
                 f"cable delay {cable_delay_ns} ns is outside 0 to {MAX_CABLE_DELAY_NS} ns",
             )
-        write32 = self._bus.write32
+        if cable_delay_ns and "cable_delay" not in self._at:
+            raise UnsupportedError(
+                self.name,
+                "enable",
+                "this board's timestampers have no delay register: compensate the cable in software",
+            )
+        if interrupts is None:
+            self._wake = vector_wait(self._bus, self.vector)
+            if self._wake is not None:
+                self._wake.forget()
         # Vendor drivers leave the polarity of falling edges behind.
-        write32(self._setup["polarity"], 1)
-        write32(self._setup["cable_delay"], cable_delay_ns)
-        write32(self._setup["intr_mask"], int(interrupts))
-        write32(self._setup["enable"], 1)
-        write32(self._error, 1)
-        write32(self._intr, 1)
+        self._write("polarity", 1)
+        self._write("cable_delay", cable_delay_ns)
+        self._write("intr_mask", int(interrupts if interrupts is not None else self._wake is not None))
+        self._write("enable", 1)
+        self._write("error", 1)
+        self._write("intr", 1)
 
     def disable(self) -> None:
         """Stop latching; counters are cleared."""
-        self._bus.write32(self._setup["intr_mask"], 0)
-        self._bus.write32(self._setup["enable"], 0)
+        self._write("intr_mask", 0)
+        self._write("enable", 0)
+        self._count = 0
+
+    @property
+    def wakes(self) -> bool:
+        """Whether ``wait`` ends as soon as an edge is held; else it only pauses."""
+        return self._wake is not None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for an edge, at most ``timeout_s``; whether one may be held."""
+        if self._wake is not None:
+            return self._wake.wait(timeout_s)
+        self._timebase.sleep_s(timeout_s)
+        return True
 
     def poll(self) -> EdgeStamp | None:
         """The held edge, after which the next one can be latched; None when there is none."""
@@ -69,14 +98,16 @@ class Timestamper:
             return None
         if held == ALL_ONES:
             raise DeviceLostError(self.name, "poll", "intr reads all ones: the card is gone")
-        seconds, ns, count, error = self._read_many(self._event)
+        seconds, ns, *more = self._read_many(self._event)
         self._bus.write32(self._intr, 1)
         if ns >= NS_PER_S:
             if ns == ALL_ONES:
                 raise DeviceLostError(self.name, "poll", "time_ns reads all ones: the card is gone")
             raise ProtocolError(self.name, "poll", f"time_ns reads {ns}, beyond a second")
+        self._count += 1
+        count, error = more or (self._count, 0)
         if error:
-            self._bus.write32(self._error, 1)
+            self._write("error", 1)
         return EdgeStamp(
             channel=self.channel,
             card_tai_ns=seconds * NS_PER_S + ns,
@@ -84,3 +115,9 @@ class Timestamper:
             dropped=bool(error & 1),
             read_mono_ns=self._timebase.mono_ns(),
         )
+
+    def _write(self, register: str, value: int) -> None:
+        """Write a register, where the block has it."""
+        at = self._at.get(register)
+        if at is not None:
+            self._bus.write32(at, value)

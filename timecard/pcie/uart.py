@@ -1,7 +1,8 @@
-"""A serial line through the card's 16550 UART, polled: no kernel driver, no interrupt.
+"""A serial line through the card's 16550 UART, without a kernel driver: polled, or woken by its interrupt.
 
 The FIFO's trigger level makes polling cheap: "at least 14 bytes there" is one read of IIR, and the 14 bytes
 follow in one burst. What is left at the end of a message is reported after four character times of silence.
+With interrupts the level is lower, so that there is time to come before the FIFO is full.
 Register semantics: National Semiconductor PC16550D data sheet; AMD/Xilinx PG143 for the AXI core.
 """
 
@@ -11,6 +12,7 @@ from typing import Final
 
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
 from timecard.pcie.bus import burst_reader
+from timecard.pcie.interrupts import Interrupts, VectorWait, vector_wait
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
@@ -20,15 +22,18 @@ MAX_BAUD_ERROR: Final = 0.02
 """Beyond this a frame of ten bits drifts too far against a partner that is off as well."""
 FIFO: Final = 16
 TRIGGER: Final = 14
+IRQ_TRIGGER: Final = 8
+IRQ_LIMIT_S: Final = 0.1
+"""An interrupt that got lost, as when the card was reset behind our back, costs no more than this."""
 BITS_PER_BYTE: Final = 10
 _SPARE_LOOKS: Final = 8
 
 _DATA, _IER, _IIR, _LCR, _MCR, _LSR = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
 _LCR_8N1: Final = 0x03
 _LCR_DIVISOR: Final = 0x80
-_FCR_INIT: Final = 0xC7
-"""FIFO on and emptied, trigger level 14."""
-_IER_POLL: Final = 0x05
+_FCR_INIT: Final = {TRIGGER: 0xC7, IRQ_TRIGGER: 0x87}
+"""FIFO on and emptied, and its trigger level."""
+_IER_RECEIVE: Final = 0x05
 """Received data and line errors show in IIR; no interrupt leaves a card whose vectors are not set up."""
 _IIR_MASK: Final = 0x0F
 _IIR_FIFO: Final = 0xC0
@@ -46,8 +51,9 @@ class UartStream:
     """``ByteStream`` on a 16550 at ``base_offset`` of BAR0.
 
     ``poll_s`` is the pause between looks while ``read`` waits; by default the time in which 12 bytes arrive,
-    so that a 16-byte FIFO does not overflow. Whoever calls ``read`` with a timeout of 0 has to come back that
-    often, too; only an emulated UART, whose FIFO is deeper, forgives.
+    so that a 16-byte FIFO does not overflow. With a ``vector``, and a bus that has interrupts, it waits for
+    that instead. Whoever calls ``read`` with a timeout of 0 has to come back in time by himself
+    (``PumpedUart`` does); only an emulated UART, whose FIFO is deeper, forgives.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class UartStream:
         baud: int,
         name: str,
         poll_s: float | None = None,
+        vector: int | None = None,
     ) -> None:
         self.name = name
         self.baud = baud
@@ -68,7 +75,10 @@ class UartStream:
         self._read_many = burst_reader(bus)
         self._base = base_offset
         self._iir = base_offset + _IIR
-        self._burst = (base_offset + _DATA,) * TRIGGER
+        self._vector = vector if isinstance(bus, Interrupts) else None
+        self._trigger = TRIGGER if self._vector is None else IRQ_TRIGGER
+        self._wake: VectorWait | None = None
+        self._burst = (base_offset + _DATA,) * self._trigger
         self._pair = (base_offset + _DATA, base_offset + _LSR)
         self._divisor = _divisor(name, baud)
         self._byte_s = BITS_PER_BYTE / baud
@@ -88,9 +98,9 @@ class UartStream:
                 "open",
                 f"divisor {self._divisor} reads back as {seen}: no 16550 at {self._base:#x}",
             )
-        write32(self._base + _IIR, _FCR_INIT)
+        write32(self._base + _IIR, _FCR_INIT[self._trigger])
         write32(self._base + _MCR, 0)
-        write32(self._base + _IER, _IER_POLL)
+        write32(self._base + _IER, _IER_RECEIVE)
         status = self._bus.read32(self._base + _LSR)  # errors of the time before are nobody's
         if status >= _LSR_IMPOSSIBLE:
             raise self._gone("open", "LSR", status)
@@ -115,9 +125,18 @@ class UartStream:
             left_s = (deadline_ns - timebase.mono_ns()) / NS_PER_S
             if left_s <= 0:
                 return b""
-            timebase.sleep_s(min(self._poll_s, left_s))
+            self.wait(left_s)
             data = self._look(max_bytes)
         return data
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when it may be worth to look again, at latest after ``timeout_s``."""
+        if self._vector is not None:  # the first time: who never waits needs no interrupt
+            self._wake, self._vector = vector_wait(self._bus, self._vector), None
+        if self._wake is not None:
+            self._wake.wait(min(timeout_s, IRQ_LIMIT_S))
+        else:
+            self._timebase.sleep_s(min(self._poll_s, timeout_s))
 
     def write(self, data: bytes) -> None:
         """Send all of ``data``; returns when its last bytes are in the FIFO."""
@@ -134,7 +153,7 @@ class UartStream:
         """What the receiver has now, as far as its FIFO tells."""
         out = bytearray()
         # Each round takes bytes or clears a cause; hardware that does neither must not hold us for ever.
-        for _ in range(max_bytes // TRIGGER + _SPARE_LOOKS):
+        for _ in range(max_bytes // self._trigger + _SPARE_LOOKS):
             if len(out) >= max_bytes:
                 break
             cause = self._bus.read32(self._iir)
@@ -143,7 +162,7 @@ class UartStream:
             cause &= _IIR_MASK
             if cause == _IIR_DATA:
                 wanted = max_bytes - len(out)
-                words = self._read_many(self._burst if wanted >= TRIGGER else self._burst[:wanted])
+                words = self._read_many(self._burst if wanted >= self._trigger else self._burst[:wanted])
                 out += bytes([word & 0xFF for word in words])
             elif cause == _IIR_TIMEOUT:
                 self._drain(out, max_bytes)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fpga_server import serving
 from tests.fpga_world import make_world
+from timecard.boards import Role
 from timecard.card import card_on_bus, open_card
 from timecard.discovery import vfio_user_card
 from timecard.errors import DeviceLostError
@@ -19,8 +20,10 @@ def test_a_card_on_a_bus_has_clock_timestampers_and_lines() -> None:
     world = make_world(serial=0x0011_2233_4455_6677)
     card = card_on_bus(world.card, world.time)
     clock: Clock = card.clock
-    edges: list[EdgeSource] = [card.ts0, card.ts5]
-    lines: list[ByteStream] = [card.gnss_stream, card.mac_stream]
+    edges: list[EdgeSource] = [card.timestamper("ts0"), card.timestamper("ts5")]
+    for channel in ("ts0", "ts5"):
+        card.timestamper(channel).enable()
+    lines: list[ByteStream] = [card.serial(Role.GNSS), card.serial(Role.MAC)]
     assert isinstance(clock, CrossTimestamping)
     assert (card.id, card.name) == ("00-11-22-33-44-55-66-77", "card 00-11-22-33-44-55-66-77")
     world.sleep_s(1)

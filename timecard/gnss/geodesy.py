@@ -1,0 +1,24 @@
+"""WGS 84: geodetic coordinates to earth-centred ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+A_M: Final = 6_378_137.0
+"""Semi-major axis of WGS 84 (NGA.STND.0036, table 3.1)."""
+F: Final = 1 / 298.257223563
+"""Flattening, same table."""
+
+
+def ecef_m(latitude_deg: float, longitude_deg: float, height_m: float) -> tuple[float, float, float]:
+    """X, Y, Z in metres of a place given by latitude, longitude and height above the ellipsoid."""
+    latitude, longitude = math.radians(latitude_deg), math.radians(longitude_deg)
+    eccentricity2 = F * (2 - F)
+    normal_m = A_M / math.sqrt(1 - eccentricity2 * math.sin(latitude) ** 2)
+    across_m = (normal_m + height_m) * math.cos(latitude)
+    return (
+        across_m * math.cos(longitude),
+        across_m * math.sin(longitude),
+        (normal_m * (1 - eccentricity2) + height_m) * math.sin(latitude),
+    )
