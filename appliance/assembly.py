@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +14,13 @@ from appliance.events import GnssEdge, OwnEdge
 from appliance.sources import OscillatorSource, SourceRunner, edge_runner, gnss_runner
 from appliance.timescale.discipline import Discipline
 from appliance.timescale.discipline_config import DisciplineConfig, Topology
-from timecard.card import Card
-from timecard.errors import TimeCardError, UnsupportedError
+from appliance.topology import choose, steering_runner
+from timecard.boards import Role
+from timecard.card_protocols import Card
 from timecard.gnss.receiver import UbloxReceiver
 from timecard.gnss.ublox_profile import FixedPosition, UbloxOptions
-from timecard.mac.oscillators.sa5x import Sa5x
-from timecard.pcie.status import read_selector
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity
-
-log = logging.getLogger(__name__)
 
 MODEL_OF_MODULE: Final = {"sa53": "sa53", "sa55": "sa55"}
 GNSS_MODEL_OF: Final = {"ZED-F9T": "f9t_dual", "RCB-F9T": "f9t_dual"}
@@ -50,21 +46,6 @@ class Assembly:
     oscillator_model: str
 
 
-def find_oscillator(card: Card, timebase: Timebase) -> tuple[Sa5x, OscillatorIdentity] | None:
-    """The module that answers on the MAC port *and* whose 10 MHz drives the clock; None without one."""
-    module = Sa5x(card.mac_stream, timebase)
-    try:
-        identity = module.identify()
-        driven = read_selector(card.bus).clock_10mhz == "mac"
-    except TimeCardError as error:
-        log.info("no steerable oscillator module reason=%s", error)
-        return None
-    if not driven:
-        log.warning("%s: the module's 10 MHz is not selected: it is not steered", card.name)
-        return None
-    return module, identity
-
-
 def assemble(
     card: Card,
     config: Config,
@@ -79,34 +60,24 @@ def assemble(
     the card does not have.
     """
     _refuse_unapplied_delays(config)
-    wanted = config.timescale.topology
-    found = find_oscillator(card, timebase) if wanted in ("auto", "B") else None
-    if wanted == "B" and found is None:
-        raise UnsupportedError(
-            card.name, "set up topology B", "no SA5X drives this card's 10 MHz; use topology auto or C"
-        )
-    topology: Topology = wanted if wanted != "auto" else ("B" if found else "C")
-    if topology != "D":
-        card.clock.take_control()
-    card.ts0.enable(cable_delay_ns=config.ledger.register_ns("timestamper"))
+    control = choose(card, config.timescale.topology, timebase)
+    gnss_pulse, own_pulse = card.timestamper("ts0"), card.timestamper("ts5")
+    gnss_pulse.enable(cable_delay_ns=config.ledger.register_ns("timestamper"))
+    own_pulse.enable()
 
-    receiver = UbloxReceiver(card.gnss_stream, timebase, receiver_options(config))
+    receiver = UbloxReceiver(card.serial(Role.GNSS), timebase, receiver_options(config))
     gnss = gnss_runner(receiver, timebase)
     early_events = gnss.step()
-    module, identity = found or (None, None)
+    module = control.module
     oscillator_source = None
-    if module:
+    if module is not None:
         oscillator_source = OscillatorSource(module, timebase, on_start=module.begin_software_steering)
     discipline_config = _discipline_config(
-        config,
-        topology,
-        identity,
-        module.max_frequency_ppb if module else card.clock.max_frequency_ppb,
-        receiver,
+        config, control.topology, control.module_identity, control.max_frequency_ppb, receiver
     )
     engine = Engine(
         Discipline(discipline_config, timebase.mono_ns(), resume),
-        card.clock,
+        control.clock,
         timebase,
         oscillator=oscillator_source,
         sync_pulse=module.sync_pulse if module else None,
@@ -116,19 +87,21 @@ def assemble(
         engine.take(event)
     runners = [
         gnss,
-        edge_runner("pps", card.ts0, GnssEdge, timebase),
-        edge_runner("own-pps", card.ts5, OwnEdge, timebase),
+        edge_runner("pps", gnss_pulse, GnssEdge, timebase),
+        edge_runner("own-pps", own_pulse, OwnEdge, timebase),
     ]
     if oscillator_source:
         runners.append(oscillator_source.runner)
+    if control.steering is not None:
+        runners.append(steering_runner(control.steering, timebase))
     return Assembly(
         card=card,
         engine=engine,
         receiver=receiver,
         runners=runners,
         oscillator_source=oscillator_source,
-        oscillator=identity,
-        topology=topology,
+        oscillator=control.module_identity,
+        topology=control.topology,
         oscillator_model=discipline_config.oscillator_model,
     )
 

@@ -1,31 +1,49 @@
 """The clock map: from the host's CLOCK_MONOTONIC_RAW to the card's TAI, with what it may be wrong by.
 
-Samples are comparisons of both clocks (PTM, or a read bracket). The map is a line through the newest good
-sample with the slope of the last seconds. A bracket's half-width is a *bias*: averaging does not remove it,
-so it is added to the error, while scatter shows as residuals. Packet stamps, which are CLOCK_REALTIME, are
-turned into CLOCK_MONOTONIC_RAW where they are read, so that steps and slews of the host's clock do not enter.
+Samples are comparisons of both clocks (PTM, a read bracket, a pulse into a NIC). Two errors are kept apart:
+
+* A sample's half-width is a *bias*: the truth lies within it, averaging does not shrink it. The sharpest
+  sample of the last seconds bounds the offset.
+* What samples scatter is *variance*: it averages out. It decides how well the slope is known, hence how fast
+  the bound grows from the sharpest sample until the map is made anew.
+
+Packet stamps, which are CLOCK_REALTIME, are turned into CLOCK_MONOTONIC_RAW where they are read, so that
+steps and slews of the host's clock do not enter.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from timecard.timescale import NS_PER_S
 from timecard.values import CrossTimestamp
 
-WINDOW_S: Final = 8.0
-"""Long enough for the slope to average bracket noise, short enough to follow the host crystal's wander."""
+WINDOW_S: Final = 64.0
+"""For the slope: long enough for brackets of some us to give it to some ppb."""
+SHORT_S: Final = 8.0
+"""A slope of this window has to agree; else a rate has changed, and it counts alone."""
+SHARP_S: Final = 1.0
+"""Where the sharpest sample is looked for."""
+KNOT_S: Final = 0.5
+"""Of each such time only the sharpest sample counts for the slope."""
 MIN_SPAN_S: Final = 0.5
+BINNED_SPAN_S: Final = 4.0
 VALID_S: Final = 3.0
 """A map older than this translates nothing: samples come ten times a second."""
 UNKNOWN_RATE_PPB: Final = 100_000.0
 """Rate error while no slope is known: the worst crystal of a server."""
-WANDER_PPB: Final = 50.0
+WANDER_PPB: Final = 30.0
 """What a server's crystal may change between slope and use (temperature under load)."""
 JUMP_NS: Final = 20_000.0
 """A residual beyond this is a step of the card's clock, never noise."""
+TOLERANCE_NS: Final = 30.0
+"""Samples that are less sharp than the sharpest by no more than this count as much."""
+K: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +54,9 @@ class MapState:
     anchor_tai_ns: int
     rate_ppb: float
     error_ns: float
-    """Bound on the translation error until ``valid_until_raw_ns``."""
+    """Bound on the translation error until the next sample is due."""
     half_width_ns: float
+    """Of the sharpest sample: the part of ``error_ns`` that is bias."""
     method: str
     valid_until_raw_ns: int
 
@@ -47,17 +66,37 @@ class MapState:
         return self.anchor_tai_ns + elapsed_ns + round(elapsed_ns * self.rate_ppb * 1e-9)
 
 
-class ClockMap:
-    """Keeps the last seconds of samples and the line through them."""
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The slope of a regression line."""
 
-    def __init__(self) -> None:
+    rate_ppb: float
+    rate_sigma_ppb: float
+
+
+class ClockMap:
+    """Keeps the last minute of samples, and the line through them."""
+
+    def __init__(
+        self,
+        *,
+        wander_ppb: float = WANDER_PPB,
+        window_s: float = WINDOW_S,
+        tolerance_ns: float = TOLERANCE_NS,
+    ) -> None:
+        """``wander_ppb``: what the rate may change between slope and use."""
+        self._wander_ppb = wander_ppb
+        self._window_s = window_s
+        self._tolerance_ns = tolerance_ns
         self._samples: deque[CrossTimestamp] = deque()
+        self._knots: deque[CrossTimestamp] = deque()
         self.jumps = 0
         self.state: MapState | None = None
 
     def reset(self) -> None:
         """Forget everything: the card's clock was stepped."""
         self._samples.clear()
+        self._knots.clear()
         self.state = None
 
     def add(self, sample: CrossTimestamp) -> MapState:
@@ -68,62 +107,116 @@ class ClockMap:
             slack_ns = (
                 JUMP_NS
                 + sample.half_width_ns
-                + elapsed_s * (UNKNOWN_RATE_PPB if len(self._samples) < 2 else 10 * WANDER_PPB)
+                + self.state.half_width_ns
+                + elapsed_s * (UNKNOWN_RATE_PPB if len(self._samples) < 2 else 500.0)
             )
             if abs(sample.card_tai_ns - predicted_ns) > slack_ns:
                 self.jumps += 1
                 self.reset()
         self._samples.append(sample)
-        horizon_ns = sample.mono_raw_ns - round(WINDOW_S * NS_PER_S)
-        while self._samples[0].mono_raw_ns < horizon_ns:
-            self._samples.popleft()
+        _keep(self._samples, SHORT_S)
+        self._add_knot(sample)
         self.state = self._fit()
         return self.state
 
-    def _fit(self) -> MapState:
-        """The line through the sharpest recent samples.
-
-        With brackets only those near the window's minimum half-width count: a wide one was interrupted, and
-        its midpoint says little.
-        """
-        narrowest_ns = min(s.half_width_ns for s in self._samples)
-        good = [s for s in self._samples if s.half_width_ns <= 1.5 * narrowest_ns + 50.0]
-        newest = good[-1]
-        raw_s = [(s.mono_raw_ns - newest.mono_raw_ns) / NS_PER_S for s in good]
-        diff_ns = [
-            float((s.card_tai_ns - newest.card_tai_ns) - (s.mono_raw_ns - newest.mono_raw_ns)) for s in good
-        ]
-        n = len(good)
-        span_s = -raw_s[0]
-        if n < 3 or span_s < MIN_SPAN_S:
-            rate_ppb, intercept_ns, residual_ns, rate_error_ppb = 0.0, 0.0, 0.0, UNKNOWN_RATE_PPB
-            if n >= 2 and span_s > 0:
-                rate_ppb = (diff_ns[-1] - diff_ns[0]) / span_s
-                rate_error_ppb = min(UNKNOWN_RATE_PPB, 2 * (newest.half_width_ns + 50.0) / span_s)
+    def _add_knot(self, sample: CrossTimestamp) -> None:
+        knots = self._knots
+        if knots and _bin(knots[-1]) == _bin(sample):
+            if sample.half_width_ns < knots[-1].half_width_ns:
+                knots[-1] = sample
         else:
-            mean_s = sum(raw_s) / n
-            mean_ns = sum(diff_ns) / n
-            sxx = sum((t - mean_s) ** 2 for t in raw_s)
-            rate_ppb = sum((t - mean_s) * (d - mean_ns) for t, d in zip(raw_s, diff_ns, strict=True)) / sxx
-            intercept_ns = mean_ns - rate_ppb * mean_s
-            residual_ns = max(
-                abs(d - intercept_ns - rate_ppb * t) for t, d in zip(raw_s, diff_ns, strict=True)
-            )
-            rate_error_ppb = 2 * residual_ns / max(span_s, 1.0) + WANDER_PPB
-        error_ns = newest.half_width_ns + residual_ns + rate_error_ppb * (self._interval_s() or VALID_S)
+            knots.append(sample)
+        _keep(knots, self._window_s)
+
+    def _fit(self) -> MapState:
+        newest = self._samples[-1]
+        line, rate_error_ppb = self._slope(newest)
+
+        def doubt_ns(sample: CrossTimestamp) -> float:
+            age_s = (newest.mono_raw_ns - sample.mono_raw_ns) / NS_PER_S
+            return sample.half_width_ns + rate_error_ppb * age_s
+
+        horizon_ns = newest.mono_raw_ns - round(SHARP_S * NS_PER_S)
+        recent = [(doubt_ns(s), s) for s in self._samples if s.mono_raw_ns >= horizon_ns]
+        least_ns, sharpest = min(recent, key=lambda pair: pair[0])
+        # The truth lies within the half-width of each of these, hence also of their median, which in addition
+        # does not follow a single one that was not as good as it claimed.
+        sharp = [(doubt, _point(s, newest)) for doubt, s in recent if doubt <= least_ns + self._tolerance_ns]
+        here_ns = median(y_ns - line.rate_ppb * t_s for _, (t_s, y_ns) in sharp)
         return MapState(
             anchor_raw_ns=newest.mono_raw_ns,
-            anchor_tai_ns=newest.card_tai_ns + round(intercept_ns),
-            rate_ppb=rate_ppb,
-            error_ns=error_ns,
-            half_width_ns=newest.half_width_ns,
+            anchor_tai_ns=newest.card_tai_ns + round(here_ns),
+            rate_ppb=line.rate_ppb,
+            error_ns=max(doubt for doubt, _ in sharp) + rate_error_ppb * self._due_s() + 0.5,
+            half_width_ns=sharpest.half_width_ns,
             method=newest.method,
             valid_until_raw_ns=newest.mono_raw_ns + round(VALID_S * NS_PER_S),
         )
 
-    def _interval_s(self) -> float | None:
-        """Mean time between samples: how old the line is when the next one replaces it."""
+    def _slope(self, newest: CrossTimestamp) -> tuple[_Line, float]:
+        """The line, and what its rate may be wrong by (ppb)."""
+        samples = self._samples
+        span_s = (newest.mono_raw_ns - samples[0].mono_raw_ns) / NS_PER_S
+        if len(samples) < 3 or span_s < MIN_SPAN_S:
+            rate_ppb, error_ppb = 0.0, UNKNOWN_RATE_PPB
+            if span_s > 0:
+                oldest = samples[0]
+                rate_ppb = -_point(oldest, newest)[1] / span_s
+                doubt_ns = newest.half_width_ns + oldest.half_width_ns + 100.0
+                error_ppb = min(UNKNOWN_RATE_PPB, doubt_ns / span_s)
+            return _Line(rate_ppb, error_ppb / K), error_ppb
+        # The newest knot may still become sharper; it counts as it is.
+        if span_s < BINNED_SPAN_S:
+            line = _regression([_point(s, newest) for s in _sharp(samples)])
+            return line, K * line.rate_sigma_ppb + self._wander_ppb
+        points = [_point(s, newest) for s in self._knots]
+        short = _regression([point for point in points if point[0] >= -SHORT_S])
+        long = _regression(points)
+        apart_ppb = abs(short.rate_ppb - long.rate_ppb)
+        if apart_ppb > K * (short.rate_sigma_ppb + long.rate_sigma_ppb) + self._wander_ppb:
+            return short, K * short.rate_sigma_ppb + self._wander_ppb + apart_ppb
+        return long, K * long.rate_sigma_ppb + self._wander_ppb
+
+    def _due_s(self) -> float:
+        """How old the line is when the next one replaces it: two mean times between samples, or not known."""
         if len(self._samples) < 2:
-            return None
+            return VALID_S
         first, last = self._samples[0], self._samples[-1]
         return 2 * (last.mono_raw_ns - first.mono_raw_ns) / NS_PER_S / (len(self._samples) - 1)
+
+
+def _bin(sample: CrossTimestamp) -> int:
+    return sample.mono_raw_ns // round(KNOT_S * NS_PER_S)
+
+
+def _keep(samples: deque[CrossTimestamp], window_s: float) -> None:
+    horizon_ns = samples[-1].mono_raw_ns - round(window_s * NS_PER_S)
+    while samples[0].mono_raw_ns < horizon_ns:
+        samples.popleft()
+
+
+def _sharp(samples: Sequence[CrossTimestamp]) -> list[CrossTimestamp]:
+    """Without those that were interrupted: their midpoints say little."""
+    limit_ns = 1.5 * min(s.half_width_ns for s in samples) + 50.0
+    good = [s for s in samples if s.half_width_ns <= limit_ns]
+    return good if len(good) >= 3 else list(samples)
+
+
+def _point(sample: CrossTimestamp, origin: CrossTimestamp) -> tuple[float, float]:
+    """Seconds and ns (card minus host) from ``origin``; small, so that a float is exact."""
+    raw_ns = sample.mono_raw_ns - origin.mono_raw_ns
+    return raw_ns / NS_PER_S, float(sample.card_tai_ns - origin.card_tai_ns - raw_ns)
+
+
+def _regression(points: Sequence[tuple[float, float]]) -> _Line:
+    """Least squares; the scatter about the line gives the slope's sigma."""
+    n = len(points)
+    mean_s = sum(t for t, _ in points) / n
+    mean_ns = sum(y for _, y in points) / n
+    sxx = sum((t - mean_s) ** 2 for t, _ in points)
+    if n < 3 or sxx <= 0:
+        return _Line(0.0, UNKNOWN_RATE_PPB)
+    rate_ppb = sum((t - mean_s) * (y - mean_ns) for t, y in points) / sxx
+    scatter2 = sum((y - mean_ns - rate_ppb * (t - mean_s)) ** 2 for t, y in points) / (n - 2)
+    # Stamps are whole ns on both sides.
+    return _Line(rate_ppb, math.sqrt((scatter2 + 1 / 6) / sxx))

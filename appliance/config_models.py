@@ -213,6 +213,22 @@ class PtpLimits(Section):
     """Requests answered per second to one /24 or /64; 0: no limit."""
 
 
+class PulseConfig(Section):
+    """``[ptp.pulse]``: the card's pulse (PHC on a connector) leads into a pin of the network card.
+
+    With hardware stamps this is the best way to compare both clocks.
+    """
+
+    channel: Annotated[int, Field(ge=0, le=255)] = 0
+    """External timestamp channel of the network card."""
+    pin: Annotated[int, Field(ge=0, le=255)] | None = None
+    """Pin that is given this channel; without it the pin is as somebody else has set it."""
+    delay_ns: Annotated[float, Field(ge=-1_000_000, le=1_000_000)] = 0.0
+    """How late the pulse is at the pin: connector and cable, about 5 ns per metre."""
+    uncertainty_ns: Annotated[float, Field(ge=0, le=1_000_000)] = 3.0
+    """What is not known of the delay."""
+
+
 class PtpConfig(Section):
     """``[ptp]``: the PTP and SPTP server."""
 
@@ -238,6 +254,7 @@ class PtpConfig(Section):
     minor_version: Annotated[int, Field(ge=0, le=1)] = 1
     """minorVersionPTP; 0 for network cards that only stamp versionPTP 0x02."""
     limits: PtpLimits = PtpLimits()
+    pulse: PulseConfig | None = None
 
     @model_validator(mode="after")
     def _two_ports(self) -> PtpConfig:

@@ -26,6 +26,7 @@ from appliance.core_report import CoreReport
 from appliance.events import Command, CommandKind, Event
 from appliance.ipc import CommandRefusedError, CoreServer, SocketError
 from appliance.nic_clock import NicClock
+from appliance.nic_pulse import open_pulse
 from appliance.ptp.server import PtpServer, PtpServerError
 from appliance.publisher import Publisher
 from appliance.runtime_record import RuntimeRecord
@@ -34,15 +35,20 @@ from appliance.sources import SourceThread
 from appliance.state_directory import prepare
 from timecard.card import open_card
 from timecard.card_protocols import Card
+from timecard.card_values import Access
 from timecard.errors import DeviceLostError, TimeCardError
 from timecard.timebase import HostTimebase
 from timecard.timescale import NS_PER_S
+from timecard.values import CrossTimestamp
 
 log = logging.getLogger(__name__)
 
 MAP_PERIOD_NS: Final = NS_PER_S // 10
 TICK_PERIOD_NS: Final = NS_PER_S
 QUEUE_SIZE: Final = 1024
+SMALL_FIFOS: Final = (Access.RESOURCE0, Access.VFIO)
+FIFO_SWITCH_S: Final = 0.0005
+"""A thread that computes must not keep the one that empties a UART from working: 16 bytes are 1.4 ms."""
 RETRY_S: Final = 1.0
 """How often a card that is gone is looked for."""
 SOURCE_END_S: Final = 5.0
@@ -108,7 +114,8 @@ class Core:
             if ptp is not None:
                 ptp.start()
                 if ptp.phc_index is not None:
-                    self._nic = NicClock(ptp.phc_index)
+                    pulse = open_pulse(ptp.phc_index, config.ptp.pulse) if config.ptp.pulse else None
+                    self._nic = NicClock(ptp.phc_index, pulse=pulse)
             while True:
                 publisher = Publisher(config, assembly, self._timebase, identity)
                 self._start_sources(assembly)
@@ -134,9 +141,11 @@ class Core:
 
     def _assemble(self, card: Card) -> Assembly:
         """Everything around a card that was just opened; resumes when its clock went on meanwhile."""
+        if card.access in SMALL_FIFOS:
+            sys.setswitchinterval(FIFO_SWITCH_S)
         resume = None
         if self._config.timescale.resume:
-            resume = self._find_record(card.id, card.clock.now_tai_ns())
+            resume = self._find_record(card.id, card.clock.cross_timestamp())
         return assemble(
             card,
             self._config,
@@ -184,13 +193,13 @@ class Core:
         if self._ptp is not None:
             self._ptp.page.withdraw_maps()
 
-    def _find_record(self, card_id: str, card_tai_ns: int) -> RuntimeRecord | None:
+    def _find_record(self, card_id: str, now: CrossTimestamp) -> RuntimeRecord | None:
         record, reason = runtime_record.load(
             self._config.paths.runtime,
             card_id=card_id,
             boot_id=runtime_record.current_boot_id(),
-            mono_raw_ns=self._timebase.mono_ns(),
-            card_tai_ns=card_tai_ns,
+            mono_raw_ns=now.mono_raw_ns,
+            card_tai_ns=now.card_tai_ns,
         )
         log.info("runtime record: %s", reason)
         return record

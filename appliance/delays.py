@@ -1,51 +1,14 @@
-"""The delay ledger: every constant delay from the antenna to a PTP port, and the one place that removes it.
-
-A delay is positive when it makes the signal late. An edge that arrives late is stamped late, so the clock
-seems ahead: whoever compensates *subtracts* the value from the measured offset, or advances the pulse by it.
-"""
+"""``[[delays]]`` of the daemon's configuration: validated rows of ``timecard.bringup.delays.DelayLedger``."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Segment = Literal["antenna", "antenna-cable", "splitter", "sma", "pci", "nic"]
-Place = Literal["receiver", "timestamper", "pps-slave", "oscillator", "software"]
-Plane = Literal["card", "host", "port"]
+from timecard.bringup.delays import DelayLedger, Place, Plane, Segment, ledger_problems
 
-UNCALIBRATED_ANTENNA_NS: Final = 50.0
-"""What an antenna chain that nobody measured may be wrong by: ten metres of cable, say."""
-ANTENNA_CHAIN: Final[tuple[Segment, ...]] = ("antenna", "antenna-cable", "splitter")
-CALIBRATED_NEEDS: Final[tuple[Segment, ...]] = ("antenna", "antenna-cable")
-
-PLANE_SEGMENTS: Final[dict[Plane, tuple[Segment, ...]]] = {
-    "card": (*ANTENNA_CHAIN, "sma"),
-    "host": (*ANTENNA_CHAIN, "sma", "pci"),
-    "port": (*ANTENNA_CHAIN, "sma", "pci", "nic"),
-}
-"""A plane further out carries the delays of the planes before it."""
-
-PLACES_OF: Final[dict[Segment, tuple[Place, ...]]] = {
-    "antenna": ("receiver", "timestamper", "pps-slave", "oscillator", "software"),
-    "antenna-cable": ("receiver", "timestamper", "pps-slave", "oscillator", "software"),
-    "splitter": ("receiver", "timestamper", "pps-slave", "oscillator", "software"),
-    "sma": ("timestamper", "pps-slave", "oscillator", "software"),
-    "pci": ("software",),
-    "nic": ("software",),
-}
-"""Only what a signal passes through can take a delay out of it."""
-
-PLACE_RANGE_NS: Final[dict[Place, tuple[int, int]]] = {
-    "receiver": (-32_768, 32_767),  # CFG-TP-ANT_CABLEDELAY, I2 (u-blox ZED-F9T interface description)
-    "timestamper": (0, 65_535),  # register 0x20 cable_delay, bits 15:0 (time card register map)
-    "pps-slave": (0, 65_535),  # the same register of the PPS slave before core 1.6, the narrowest
-    "oscillator": (-500_000_000, 500_000_000),  # SA5X CableDelay
-}
-"""What the compensating register takes, in whole nanoseconds. Software has no such limit."""
+__all__ = ["DelayLedger", "DelayRow", "Place", "Plane", "Segment", "ledger_problems"]
 
 
 class DelayRow(BaseModel):
@@ -62,114 +25,7 @@ class DelayRow(BaseModel):
     uncertainty_ns: Annotated[float, Field(ge=0, le=1e9)]
     """How wrong the value may be, in ns, as a certificate states it (expanded, k = 2). Counted as a bias."""
     origin: Annotated[str, Field(min_length=1, max_length=200)]
-    """Where the value comes from: certificate, cable length times velocity factor, measurement."""
+    """Where the value comes from: measured, a certificate, a data sheet. A beginning ``guess`` leaves the
+    antenna chain uncalibrated."""
     compensated_by: Place
     """The one place that removes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DelayLedger:
-    """All rows; at most one per segment."""
-
-    rows: tuple[DelayRow, ...]
-
-    def __post_init__(self) -> None:
-        problems = [problem for _, problem in ledger_problems(self.rows)]
-        if problems:
-            raise ValueError("; ".join(problems))
-
-    @property
-    def calibrated(self) -> bool:
-        """The antenna chain has been measured: the antenna and its cable both stand in the ledger."""
-        return self.not_calibrated_reason is None
-
-    @property
-    def not_calibrated_reason(self) -> str | None:
-        """What is missing for ``calibrated``, or None."""
-        present = {row.segment for row in self.rows}
-        missing = [segment for segment in CALIBRATED_NEEDS if segment not in present]
-        if not missing:
-            return None
-        return (
-            f"antenna chain uncalibrated (no [[delays]] row for {' and '.join(missing)}): "
-            f"{UNCALIBRATED_ANTENNA_NS:g} ns of bias are counted"
-        )
-
-    def delay_ns(self, plane: Plane) -> float:
-        """Sum of all delays up to ``plane``, whoever compensates them."""
-        return math.fsum(row.value_ns for row in self._rows_of(plane))
-
-    def uncertainty_ns(self, plane: Plane) -> float:
-        """Root-sum-square of the uncertainties up to ``plane``; adds linearly to the random part of a bound.
-
-        An uncalibrated antenna chain counts at least ``UNCALIBRATED_ANTENNA_NS``.
-        """
-        chain = [row.uncertainty_ns for row in self.rows if row.segment in ANTENNA_CHAIN]
-        rest = [row.uncertainty_ns for row in self._rows_of(plane) if row.segment not in ANTENNA_CHAIN]
-        chain_ns = math.hypot(*chain)
-        if not self.calibrated:
-            chain_ns = max(chain_ns, UNCALIBRATED_ANTENNA_NS)
-        return math.hypot(chain_ns, *rest)
-
-    def place_of(self, segment: Segment) -> Place | None:
-        """Who compensates ``segment``; None when it is not in the ledger."""
-        return next((row.compensated_by for row in self.rows if row.segment == segment), None)
-
-    def register_ns(self, place: Place) -> int:
-        """What to write into the compensating register of ``place``: whole ns, 0 for nothing."""
-        return round(self._sum_ns(place))
-
-    def software_ns(self, plane: Plane) -> float:
-        """What to subtract in software from an offset measured at ``plane``.
-
-        The software rows, and what the registers' whole nanoseconds leave over.
-        """
-        own_ns = math.fsum(row.value_ns for row in self._rows_of(plane) if row.compensated_by == "software")
-        left_ns = math.fsum(self._sum_ns(place) - self.register_ns(place) for place in PLACE_RANGE_NS)
-        return own_ns + left_ns
-
-    def _sum_ns(self, place: Place) -> float:
-        return math.fsum(row.value_ns for row in self.rows if row.compensated_by == place)
-
-    def _rows_of(self, plane: Plane) -> list[DelayRow]:
-        return [row for row in self.rows if row.segment in PLANE_SEGMENTS[plane]]
-
-
-def ledger_problems(rows: tuple[DelayRow, ...]) -> list[tuple[int, str]]:
-    """What is wrong with rows that are fine one by one: index of the row and one line about it."""
-    problems: list[tuple[int, str]] = []
-    first: dict[Segment, int] = {}
-    sums_ns: dict[Place, list[tuple[int, float]]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        allowed = PLACES_OF[row.segment]
-        if row.compensated_by not in allowed:
-            problems.append(
-                (
-                    index,
-                    f'segment "{row.segment}" cannot be compensated by "{row.compensated_by}"; '
-                    f"possible: {', '.join(allowed)}",
-                )
-            )
-        if row.segment in first:
-            earlier = rows[first[row.segment]]
-            problems.append(
-                (
-                    index,
-                    f'segment "{row.segment}" is already compensated by "{earlier.compensated_by}" in '
-                    f"delays[{first[row.segment]}]; each delay is removed in exactly one place: keep one row",
-                )
-            )
-            continue
-        first[row.segment] = index
-        sums_ns[row.compensated_by].append((index, row.value_ns))
-    for place, (low_ns, high_ns) in PLACE_RANGE_NS.items():
-        total_ns = round(math.fsum(value_ns for _, value_ns in sums_ns[place]))
-        if not low_ns <= total_ns <= high_ns:
-            problems.append(
-                (
-                    sums_ns[place][-1][0],
-                    f'"{place}" would have to compensate {total_ns} ns; it takes {low_ns} to {high_ns} ns: '
-                    'compensate a row elsewhere, for example by "software"',
-                )
-            )
-    return problems

@@ -3,7 +3,7 @@
 The kernel brackets a reading of the PHC by two of CLOCK_REALTIME (PTP_SYS_OFFSET_EXTENDED of
 linux/ptp_clock.h). CLOCK_REALTIME becomes CLOCK_MONOTONIC_RAW by a bracket of our own, before and after: a
 step in between spoils the sample. The host's clock map then gives TAI, and a second map, with the PHC on its
-axis, the line.
+axis, the line. Where the card's pulse leads into a pin of the NIC, that gives a better line.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.clock_map import ClockMap, MapState
+from appliance.nic_pulse import NicPulse
 from timecard.errors import ProtocolError, from_oserror
 from timecard.timescale import NS_PER_S
 from timecard.values import CrossTimestamp
@@ -48,14 +49,22 @@ def _host_clocks() -> tuple[int, int]:
 
 
 class NicClock:
-    """One ``/dev/ptpN``, read only."""
+    """One ``/dev/ptpN``; written to only where a pin has to be set up."""
 
-    def __init__(self, index: int, *, ioctl: Ioctl | None = None, clocks: Clocks = _host_clocks) -> None:
+    def __init__(
+        self,
+        index: int,
+        *,
+        pulse: NicPulse | None = None,
+        ioctl: Ioctl | None = None,
+        clocks: Clocks = _host_clocks,
+    ) -> None:
         """Raises ``TimeCardError`` when it cannot be opened; tests replace ``ioctl`` and ``clocks``."""
         self.name = f"/dev/ptp{index}"
         self._ioctl: Ioctl = ioctl or fcntl.ioctl
         self._clocks = clocks
         self._map = ClockMap()
+        self._pulse = pulse
         self.state: MapState | None = None
         """The newest line from PHC to TAI; ``raw`` in it means the PHC."""
         self._fd = -1
@@ -68,7 +77,8 @@ class NicClock:
     def sample(self, host: MapState) -> MapState | None:
         """Compare once and return the line from PHC to TAI; None when the host's clock was stepped meanwhile.
 
-        In the result ``raw`` means the PHC. Raises ``TimeCardError`` when the PHC cannot be read.
+        In the result ``raw`` means the PHC. The line is that of the pulses while they come, else that of the
+        brackets. Raises ``TimeCardError`` when the PHC cannot be read.
         """
         ahead_ns, half_ns = self._clocks()
         before_ns, phc_ns, after_ns = self._narrowest()
@@ -76,7 +86,7 @@ class NicClock:
         if abs(ahead_after_ns - ahead_ns) > STEP_NS:
             return None
         raw_ns = (before_ns + after_ns) // 2 - ahead_ns
-        self.state = self._map.add(
+        brackets = self._map.add(
             CrossTimestamp(
                 card_tai_ns=host.tai_ns(raw_ns),
                 mono_raw_ns=phc_ns,
@@ -84,15 +94,20 @@ class NicClock:
                 method="bracket",
             )
         )
+        self.state = (self._pulse.sample(brackets) if self._pulse is not None else None) or brackets
         return self.state
 
     def reset(self) -> None:
         """Forget the line: the card's clock was stepped."""
         self._map.reset()
         self.state = None
+        if self._pulse is not None:
+            self._pulse.reset()
 
     def close(self) -> None:
         """Close the device."""
+        if self._pulse is not None:
+            self._pulse.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

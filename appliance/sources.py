@@ -6,6 +6,7 @@ time the loop calls it. The events are the same.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +22,12 @@ from appliance.events import (
     SteeringApplied,
 )
 from timecard.errors import TimeCardError
-from timecard.protocols import AtomicClock, EdgeSource, GnssReceiver
+from timecard.protocols import AtomicClock, EdgeSource, GnssReceiver, WakingEdgeSource
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
 
+WAKE_LIMIT_S: Final = 0.2
+"""How long an edge stays unseen when its interrupt was lost, and how long a thread takes to end."""
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -39,9 +42,12 @@ class SourceRunner:
         *,
         period_s: float,
         start: Callable[[], None] | None = None,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
+        """``wait`` returns when there may be something to poll, at latest after the given seconds."""
         self.name = name
         self.period_s = period_s
+        self.wait = wait
         self._poll = poll
         self._start = start
         self._timebase = timebase
@@ -101,12 +107,14 @@ def gnss_runner(receiver: GnssReceiver, timebase: Timebase) -> SourceRunner:
 def edge_runner(
     name: str, timestamper: EdgeSource, event: type[GnssEdge] | type[OwnEdge], timebase: Timebase
 ) -> SourceRunner:
-    """A timestamper's edges."""
+    """A timestamper's edges. One that can wake us is waited for, the others are polled."""
 
     def poll() -> Iterable[Event]:
         stamp = timestamper.poll()
         return () if stamp is None else (event(stamp=stamp),)
 
+    if isinstance(timestamper, WakingEdgeSource) and timestamper.wakes:
+        return SourceRunner(name, poll, timebase, period_s=WAKE_LIMIT_S, wait=timestamper.wait)
     return SourceRunner(name, poll, timebase, period_s=0.02)
 
 
@@ -176,10 +184,19 @@ class SourceThread(threading.Thread):
             while not self._stopping:
                 for event in self._runner.step():
                     self._put(event)
-                self._wake.wait(self._runner.period_s)
-                self._wake.clear()
+                self._pause()
         except Exception as error:  # noqa: BLE001 - the one place where a bug of a source thread leaves it
             self._on_crash(error)
+
+    def _pause(self) -> None:
+        runner = self._runner
+        if runner.wait is not None and runner.last_error is None:
+            # A device that goes away while it is waited for is seen by the next poll, which reports it.
+            with contextlib.suppress(TimeCardError):
+                runner.wait(runner.period_s)
+                return
+        self._wake.wait(runner.period_s)
+        self._wake.clear()
 
     def stop(self) -> None:
         """Ask the thread to end."""

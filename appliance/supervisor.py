@@ -237,7 +237,9 @@ def _run(supervisor: Supervisor, options: RunOptions, config: Config) -> int:
         card = config.card.vfio_user or config.paths.runtime / "virtual-card.sock"
         overrides = dataclasses.replace(options.overrides, vfio_user=card)
         options = dataclasses.replace(options, overrides=overrides)
-        command = program("timecard.cli", "emulate", "--vfio-user", str(card), *_emulator_arguments(options))
+        command = program(
+            "timecard.cli.main", "emulate", "--vfio-user", str(card), *_emulator_arguments(options)
+        )
         emulator = Child("virtual card", command)
         supervisor.launch(emulator)
         control = card.with_name(card.name + ".ctl")

@@ -39,7 +39,9 @@ def test_a_card_comes_and_goes_while_the_appliance_runs(
     try:
         appliance = start("--vfio-user", str(card.path), virtual=False)
         appliance.wait_line("serving", 30)
-        assert appliance.wait_for(lambda: appliance.state() == "acquiring", LOCK_S), "\n".join(appliance.lines)
+        assert appliance.wait_for(lambda: appliance.state() == "acquiring", LOCK_S), "\n".join(
+            appliance.lines
+        )
         core = appliance.children()["core"]
         files = open_files(core)
         for number in range(times):

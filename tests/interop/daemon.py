@@ -61,7 +61,7 @@ def daemon(
     card = folder / "card.sock"
     log = (folder / "daemon.log").open("w+")
     emulator = pair.server.start(
-        *_program("timecard.cli"),
+        *_program("timecard.cli.main"),
         "emulate",
         *("--vfio-user", card),
         *("--world-offset-ns", str(world_offset_ns)),

@@ -1,0 +1,137 @@
+"""Who closes the loop: the best topology of a card, as it follows from capabilities that are asked for.
+
+B steers the oscillator module that makes the card's 10 MHz, C the card's clock, by its drift register or,
+through the mainline kernel driver, by a time adjustment each second. D observes a card that steers itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.events import Event
+from appliance.sources import SourceRunner
+from appliance.timescale.discipline_config import Topology
+from timecard.boards import Role
+from timecard.card_protocols import Card, CardClock
+from timecard.card_values import Access
+from timecard.errors import ProtocolError, TimeCardError, UnsupportedError
+from timecard.kernel.clock import KernelClock
+from timecard.kernel.steering import RegsSteering
+from timecard.mac.oscillators.sa5x import Sa5x
+from timecard.timebase import Timebase
+from timecard.values import OscillatorIdentity
+
+log = logging.getLogger(__name__)
+
+STEERING_PERIOD_S: Final = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """What the engine steers and steps."""
+
+    topology: Topology
+    clock: CardClock
+    module: Sa5x | None = None
+    """Topology B: the module that is steered."""
+    module_identity: OscillatorIdentity | None = None
+    steering: RegsSteering | None = None
+    """Topology C through the mainline driver: somebody has to run it (``steering_runner``)."""
+
+    @property
+    def max_frequency_ppb(self) -> float:
+        """Largest magnitude of a steering; what cannot be steered counts as the smallest actuator."""
+        actuator = self.module or self.clock
+        return actuator.max_frequency_ppb or 1.0
+
+
+def find_oscillator(card: Card, timebase: Timebase, *, insist: bool = False) -> Control | None:
+    """Topology B with the SA5X that answers on the MAC port *and* whose 10 MHz drives the clock, or None.
+
+    A stock kernel driver does not show which 10 MHz is taken: only with ``insist`` that counts as the
+    module's.
+    """
+    try:
+        module = Sa5x(card.serial(Role.MAC), timebase)
+        identity = module.identify()
+    except TimeCardError as error:
+        log.info("no steerable oscillator module reason=%s", error)
+        return None
+    driver = _clock_10mhz(card)
+    if driver != "mac" and not (insist and driver == "unknown"):
+        log.warning("%s: the module's 10 MHz is not seen to be selected (%s): not steered", card.name, driver)
+        return None
+    return Control(topology="B", clock=card.clock, module=module, module_identity=identity)
+
+
+def choose(card: Card, wanted: str, timebase: Timebase) -> Control:
+    """Carry out the configured topology, or with ``auto`` find the best.
+
+    The clock is made to follow the registers, except in D. Raises ``UnsupportedError`` when the card cannot
+    do what was configured.
+    """
+    if wanted in ("auto", "B"):
+        found = find_oscillator(card, timebase, insist=wanted == "B")
+        if found is not None and _follow_registers(card):
+            return found
+        if wanted == "B":
+            raise UnsupportedError(
+                card.name, "set up topology B", "no SA5X drives this card's 10 MHz; use topology auto or C"
+            )
+    if wanted in ("auto", "C"):
+        control = _steered_clock(card, timebase)
+        if control is not None:
+            return control
+        if wanted == "C":
+            raise UnsupportedError(
+                card.name,
+                "set up topology C",
+                f"the clock of {card.board.product} cannot be steered this way; use topology auto or D",
+            )
+        log.warning("%s: nothing here can be steered: its clock is observed only", card.name)
+    return Control(topology="D", clock=card.clock)
+
+
+def steering_runner(steering: RegsSteering, timebase: Timebase) -> SourceRunner:
+    """Keeps the adjustments coming that make up a frequency; fails and recovers as the actuator."""
+
+    def tick() -> tuple[Event, ...]:
+        steering.tick()
+        return ()
+
+    return SourceRunner("actuator", tick, timebase, period_s=STEERING_PERIOD_S, wait=steering.wait)
+
+
+def _steered_clock(card: Card, timebase: Timebase) -> Control | None:
+    clock = card.clock
+    if card.access is Access.KERNEL and isinstance(clock, KernelClock) and clock.max_frequency_ppb <= 0:
+        # It remembers the source that the clock has now, and gives it back at the end.
+        steering = RegsSteering(clock, timebase)
+        try:
+            steering.take_control()
+        except (UnsupportedError, ProtocolError) as error:
+            log.info("the clock cannot be steered reason=%s", error)
+            return None
+        return Control(topology="C", clock=steering, steering=steering)
+    if not _follow_registers(card) or clock.max_frequency_ppb <= 0:
+        return None
+    return Control(topology="C", clock=clock)
+
+
+def _follow_registers(card: Card) -> bool:
+    """False where the clock has no source to select, as on ART cards (whose driver takes any and none)."""
+    try:
+        card.clock.select_source("REGS")
+    except (UnsupportedError, ProtocolError) as error:
+        log.info("the clock cannot be steered reason=%s", error)
+        return False
+    return True
+
+
+def _clock_10mhz(card: Card) -> str:
+    try:
+        return card.selector().clock_10mhz
+    except UnsupportedError:
+        return "unknown"

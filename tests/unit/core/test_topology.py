@@ -1,0 +1,156 @@
+"""Which topology a card gets, and what is refused: emulated boards, a stand-in for the kernel driver."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from appliance.config import Config
+from appliance.simulate import build
+from appliance.topology import choose, find_oscillator, steering_runner
+from timecard.boards import ART, FB
+from timecard.card import card_on_bus
+from timecard.card_protocols import Card
+from timecard.card_values import Access
+from timecard.emulator.virtual_card import build_in_process
+from timecard.errors import DeviceAbsentError, DeviceLostError, ProtocolError, UnsupportedError
+from timecard.kernel.clock import KernelClock
+from timecard.kernel.steering import RegsSteering
+from timecard.timebase import Timebase
+
+S = 1_000_000_000
+
+
+def opened(**options: Any) -> tuple[Card, Timebase]:
+    virtual = build_in_process(**options)
+    return card_on_bus(virtual.bus, virtual.timebase), virtual.timebase
+
+
+@pytest.mark.parametrize(
+    ("options", "topology"),
+    [
+        ({}, "B"),
+        ({"board": "litepcie"}, "B"),
+        ({"board": "adva"}, "B"),
+        ({"board": "adva-x1"}, "B"),
+        ({"mac": "none"}, "C"),
+        ({"board": "adva", "mac": "none"}, "C"),
+        ({"board": "art"}, "D"),
+    ],
+)
+def test_the_best_topology_of_a_card(options: dict[str, Any], topology: str) -> None:
+    card, timebase = opened(**options)
+    control = choose(card, "auto", timebase)
+    assert control.topology == topology
+    assert (control.module is not None) == (topology == "B")
+    assert control.steering is None
+    assert control.max_frequency_ppb > 0
+    if options.get("board") != "art":
+        assert card.clock.source_name() == "REGS"
+
+
+def test_observing_leaves_the_clock_alone() -> None:
+    card, timebase = opened()
+    assert choose(card, "D", timebase).topology == "D"
+    assert card.clock.source_name() == "PPS"
+
+
+@pytest.mark.parametrize(("options", "wanted"), [({"mac": "none"}, "B"), ({"board": "art"}, "C")])
+def test_what_a_card_cannot_is_refused(options: dict[str, Any], wanted: str) -> None:
+    card, timebase = opened(**options)
+    with pytest.raises(UnsupportedError, match=f"set up topology {wanted}"):
+        choose(card, wanted, timebase)
+
+
+def test_a_module_that_does_not_make_the_10_mhz_is_not_steered() -> None:
+    card, timebase = opened()
+    unused = SimpleNamespace(
+        serial=card.serial,
+        clock=card.clock,
+        name="card",
+        selector=lambda: SimpleNamespace(clock_10mhz="onboard"),
+    )
+    assert find_oscillator(cast(Card, unused), timebase) is None
+    assert find_oscillator(cast(Card, unused), timebase, insist=True) is None
+
+
+class DriverClock(KernelClock):
+    """The mainline driver's clock as far as it is asked here."""
+
+    def __init__(self, *, deaf: bool = False) -> None:
+        self.name, self.followed, self._deaf = "clock", "PPS", deaf
+        self.slews: list[int] = []
+        self.fails = False
+
+    @property
+    def max_frequency_ppb(self) -> float:
+        return 0.0
+
+    def source_name(self) -> str:
+        return self.followed
+
+    def select_source(self, name: str) -> None:
+        if self._deaf:
+            raise ProtocolError(self.name, "select source", f"{name} was written, the clock follows NONE")
+        self.followed = name
+
+    def now_tai_ns(self) -> int:
+        if self.fails:
+            raise DeviceLostError(self.name, "read", "gone")
+        return 7 * S
+
+    def slew_ns(self, delta_ns: int) -> None:
+        self.slews.append(delta_ns)
+
+
+def driver_card(clock: DriverClock) -> Card:
+    def no_port(role: object) -> object:
+        raise DeviceAbsentError("card", "open MAC port", "no tty")
+
+    board = ART if clock.source_name() == "NONE" else FB
+    card = SimpleNamespace(access=Access.KERNEL, clock=clock, name="card", board=board, serial=no_port)
+    return cast(Card, card)
+
+
+def test_the_mainline_driver_is_steered_by_adjustments() -> None:
+    clock, timebase = DriverClock(), build_in_process().timebase
+    control = choose(driver_card(clock), "auto", timebase)
+    assert (control.topology, clock.followed) == ("C", "REGS")
+    assert isinstance(control.steering, RegsSteering)
+    assert control.clock is control.steering
+    control.clock.set_frequency_ppb(1_000.0)
+    runner = steering_runner(control.steering, timebase)
+    for _ in range(40):
+        runner.step()
+        assert runner.wait is not None
+        runner.wait(runner.period_s)
+    assert clock.slews and max(clock.slews) > 500
+    clock.fails = True
+    timebase.sleep_s(2)
+    (fault,) = runner.step()
+    assert getattr(fault, "source", None) == "actuator"
+
+
+def test_a_driver_whose_card_has_no_sources_is_observed() -> None:
+    timebase = build_in_process().timebase
+    assert choose(driver_card(DriverClock(deaf=True)), "auto", timebase).topology == "D"
+
+
+@pytest.mark.parametrize("board", ["fb", "litepcie", "adva", "adva-x1"])
+def test_every_board_with_a_servo_locks(board: str) -> None:
+    simulation = build(Config(), seed=2, board=board, y0=1e-9)
+    simulation.run_s(120)
+    snapshot = simulation.engine.discipline.snapshot(simulation.virtual.timebase.mono_ns())
+    assert snapshot.state.value == "locked"
+    assert abs(simulation.virtual.truth().card_error_ns) < 50
+
+
+def test_an_art_card_is_observed_and_claims_nothing_it_does_not_know() -> None:
+    simulation = build(Config(), seed=2, board="art")
+    simulation.run_s(120)
+    now_ns = simulation.virtual.timebase.mono_ns()
+    snapshot = simulation.engine.discipline.snapshot(now_ns)
+    assert simulation.assembly.topology == "D"
+    assert snapshot.bound_at_ns(now_ns) is None, "its clock is in 1970, and nobody sets it"
