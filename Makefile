@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. Both set up what they need.
 BENCHES := bench-emulator bench-timescale bench-timescale_series bench-ptp
-.PHONY: run demo test test-full check bench $(BENCHES) setup setup-test clean
+.PHONY: run demo demo-card test test-full vm-test check bench $(BENCHES) setup setup-test setup-vm clean
 
 BIN := .venv/bin
 RUN_OPTIONS ?=
@@ -13,24 +13,34 @@ demo: setup-test
 	@$(BIN)/time-appliance run --virtual --fast --duration 4h --faults docs/demo-faults.toml \
 	    --report run/demo.json --plot run/demo.png
 
+demo-card: setup-test
+	@$(BIN)/python tools/demo_card.py
+
 setup:
 	@tools/setup.sh run
 
 setup-test:
 	@tools/setup.sh test
 
+# Stock Debian kernels in QEMU, with the virtual card attached; fetched once into ~/.cache/timecard-vm.
+setup-vm: setup-test
+	@tools/setup.sh vm
+
 check: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy timecard appliance api tests bench tools
+	$(BIN)/mypy timecard appliance api tests bench tools examples
 	$(BIN)/lint-imports
 
-test: check
+test: check setup-vm
 	$(BIN)/pytest -m "not full"
 
-test-full: check
+test-full: check setup-vm
 	$(BIN)/pytest --junitxml=run/test-full.xml
 	$(BIN)/python tools/record.py test-full run/test-full.xml
+
+vm-test: setup-vm
+	$(BIN)/pytest tests/vm
 
 bench: $(BENCHES)
 	@$(BIN)/python tools/bench_table.py

@@ -46,7 +46,10 @@ def guest(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Guest]:
 def hold(guest: Guest, way: str) -> None:
     """Let the card be held by what this way needs."""
     guest.run(f"[ ! -e {DEVICE}/driver ] || echo {BDF} > {DEVICE}/driver/unbind")
+    if way == "resource0":
+        guest.run(f"echo 1 > {DEVICE}/enable")
     if way == "vfio":
+        guest.run(f"echo 0 > {DEVICE}/enable")
         guest.load("vfio-pci")
         guest.run(f"echo vfio-pci > {DEVICE}/driver_override; echo {BDF} > /sys/bus/pci/drivers_probe")
 

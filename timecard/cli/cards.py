@@ -5,32 +5,39 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from timecard.card import Card, open_card
-from timecard.cli.common import NO_SOCKET, AsJson, CardId, Pci, VfioUser, choose
+from timecard.boards.board import Role
+from timecard.card_protocols import Card
+from timecard.cli.common import (
+    NO_SOCKET,
+    AsJson,
+    CardId,
+    Pci,
+    VfioUser,
+    Way,
+    asked,
+    emit,
+    opened,
+    plain,
+    rows,
+    shown,
+)
 from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
-from timecard.errors import DeviceAbsentError, TimeCardError
+from timecard.errors import DeviceAbsentError, UnsupportedError
 from timecard.gnss.receiver import UbloxReceiver
 from timecard.gnss.ublox_profile import UbloxOptions
-from timecard.mac.oscillators.sa5x import Sa5x
-from timecard.pcie.status import (
-    read_clock_status,
-    read_image_version,
-    read_pps_slave,
-    read_selector,
-    read_sma,
-    read_tod,
-)
+from timecard.mac.oscillators.sa5x import FAMILY, Sa5x
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CLOCK_STATUS: Final = ("in_sync", "in_holdover", "offset_ns", "drift_ppb")
 
 Sockets = Annotated[
     list[Path] | None,
@@ -61,79 +68,94 @@ def list_command(vfio_user: Sockets = None, as_json: AsJson = False) -> None:
 
 
 def info_command(
-    card_id: CardId = None, pci: Pci = None, vfio_user: VfioUser = None, as_json: AsJson = False
+    card_id: CardId = None,
+    pci: Pci = None,
+    vfio_user: VfioUser = None,
+    access: Way = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what one card, its receiver and its oscillator say now; without a choice, the only card there is.
 
     Changes no setting of clock, receiver or oscillator. It does take the serial lines: stop a daemon first.
     """
     timebase = HostTimebase()
-    with open_card(choose(card_id, pci, vfio_user, "info"), timebase) as card:
+    with opened("info", card_id, pci, vfio_user, access, timebase) as card:
         facts = card_info(card, timebase)
-    if as_json:
-        typer.echo(json.dumps(facts))
-    else:
-        for line in _info_lines(facts):
-            typer.echo(line)
+    emit(facts, _info_lines(facts), as_json)
 
 
 def card_info(card: Card, timebase: Timebase) -> dict[str, Any]:
     """Everything that the card, its receiver and its oscillator say, ready for JSON.
 
-    A receiver or oscillator that does not answer is null, with the reason beside it; a card that fails raises
-    ``TimeCardError``.
+    The same keys on every board and way to it: what cannot be shown is null, its reason stands in ``reasons``
+    under the same key. A card whose clock cannot be read raises ``TimeCardError``.
     """
-    bus = card.bus
-    clock, selector = read_clock_status(bus), read_selector(bus)
     cross = card.clock.cross_timestamp()
     host_tai_ns = _host_tai_ns(cross.mono_raw_ns, timebase)
-    receiver, receiver_error = _asked(lambda: _receiver(card, timebase))
-    oscillator, oscillator_error = _asked(lambda: Sa5x(card.mac_stream, timebase).identify())
+    questions = {
+        "image": lambda: str(card.image()),
+        "clock_status": card.clock_status,
+        "selector": lambda: _selector(card),
+        "pps_slave": card.pps_slave,
+        "sma": lambda: [str(connector) for connector in card.sma.read()],
+        "tod": card.time_of_day,
+        "identity": card.identity,
+        "receiver": lambda: _receiver(card, timebase),
+        "oscillator": lambda: _oscillator(card, timebase),
+    }
+    answers: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for name, ask in questions.items():
+        answers[name], reason = asked(ask)
+        if reason is not None:
+            reasons[name] = reason
+    status = answers.pop("clock_status") or {}
+    facts = None if status else card.facts()
     return {
         "id": card.id,
-        "access": card.access_path,
-        "image": str(read_image_version(bus)),
+        "board": card.board.name,
+        "product": card.board.product,
+        "access": card.access.value,
+        "access_path": card.access_path,
+        "image": answers["image"],
         "clock": {
-            "core_version": ".".join(map(str, clock.version)),
+            "core_version": ".".join(map(str, status["version"])) if status.get("version") else None,
             "time_tai_ns": str(cross.card_tai_ns),
-            "time_tai": _date(cross.card_tai_ns),
+            "time_tai": date_text(cross.card_tai_ns),
             "minus_host_ns": str(cross.card_tai_ns - host_tai_ns),
-            "source": clock.source,
-            "in_sync": clock.in_sync,
-            "in_holdover": clock.in_holdover,
-            "last_offset_ns": clock.offset_ns,
-            "drift_ppb": clock.drift_ppb,
+            "half_width_ns": cross.half_width_ns,
+            "method": cross.method,
+            "source": status["source"] if status else card.clock.source_name(),
+            **{name: status.get(name) for name in _CLOCK_STATUS},
+            **({"in_sync": facts.in_sync} if facts else {}),
         },
-        "selector": {
-            "pps_present": sorted(source.name for source in selector.present),
-            "pps_selected": selector.selected.name if selector.selected else None,
-            "pps_forced": selector.forced is not None,
-            "clock_10mhz": selector.clock_10mhz,
-        },
-        "pps_slave": dataclasses.asdict(read_pps_slave(bus)),
-        "sma": [str(connector) for connector in read_sma(bus)],
-        "tod": dataclasses.asdict(read_tod(bus)),
-        "receiver": receiver,
-        "receiver_error": receiver_error,
-        "oscillator": oscillator,
-        "oscillator_error": oscillator_error,
+        **{name: answer for name, answer in answers.items() if name != "image"},
+        "missing": dict(card.missing()),
+        "reasons": reasons,
+    }
+
+
+def _selector(card: Card) -> dict[str, Any]:
+    found = card.selector()
+    return {
+        "pps_present": sorted(source.name for source in found.present),
+        "pps_selected": found.selected.name if found.selected else None,
+        "pps_forced": found.forced is not None,
+        "clock_10mhz": found.clock_10mhz,
     }
 
 
 def _receiver(card: Card, timebase: Timebase) -> Any:
-    receiver = UbloxReceiver(card.gnss_stream, timebase, UbloxOptions(configure=False))
+    receiver = UbloxReceiver(card.serial(Role.GNSS), timebase, UbloxOptions(configure=False))
     receiver.start()
-    return receiver.identity
+    return plain(receiver.identity)
 
 
-def _asked(ask: Callable[[], Any]) -> tuple[dict[str, Any] | None, str | None]:
-    try:
-        answer = ask()
-    except TimeCardError as error:
-        return None, str(error)
-    values = dataclasses.asdict(answer)
-    values.pop("read_mono_ns", None)
-    return values, None
+def _oscillator(card: Card, timebase: Timebase) -> Any:
+    family = card.board.oscillator_family
+    if family != FAMILY:
+        raise UnsupportedError(card.name, "ask the oscillator", f"there is no driver for {family} yet")
+    return Sa5x(card.serial(Role.MAC), timebase).identify()
 
 
 def _host_tai_ns(mono_raw_ns: int, timebase: Timebase) -> int:
@@ -142,7 +164,8 @@ def _host_tai_ns(mono_raw_ns: int, timebase: Timebase) -> int:
     return realtime_ns + TAI_MINUS_UTC_2017_S * NS_PER_S - (timebase.mono_ns() - mono_raw_ns)
 
 
-def _date(tai_ns: int) -> str:
+def date_text(tai_ns: int) -> str:
+    """An instant of TAI as a date, to the nanosecond."""
     seconds, ns = divmod(tai_ns, NS_PER_S)
     return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}.{ns:09d} TAI"
 
@@ -152,30 +175,54 @@ def _card_line(card: CardDescriptor) -> str:
     return f"{card.id}  {card.access}={card.address}{held}  {card.product}"
 
 
-def _info_lines(facts: dict[str, Any]) -> list[str]:
-    clock, selector, slave, tod = facts["clock"], facts["selector"], facts["pps_slave"], facts["tod"]
-    state = "in sync" if clock["in_sync"] else "not in sync"
-    satellites = f"{_shown(tod['satellites_used'])} of {_shown(tod['satellites_seen'])} satellites"
-    rows = [
-        ("card", f"{facts['id']} ({facts['access']})"),
-        ("image", f"{facts['image']}, clock core {clock['core_version']}"),
-        ("clock", f"{clock['time_tai']}, {int(clock['minus_host_ns'])} ns from the host's clock"),
-        ("source", f"{clock['source']}, {state}{', holdover' if clock['in_holdover'] else ''}"),
-        ("pps", f"{_shown(selector['pps_selected'])} of {', '.join(selector['pps_present']) or 'none'}"),
-        ("pps errors", ", ".join(name for name in ("filter_error", "lost") if slave[name]) or "none"),
-        ("10 MHz", selector["clock_10mhz"]),
-        *((line.split()[0], " ".join(line.split()[1:])) for line in facts["sma"]),
-        ("time of day", f"{tod['protocol']}, TAI-UTC {_shown(tod['tai_minus_utc_s'])} s, {satellites}"),
-        ("receiver", _identity(facts, "receiver", ("model", "firmware", "protocol"))),
-        ("oscillator", _identity(facts, "oscillator", ("family", "model", "serial", "firmware"))),
-    ]
-    return [f"{name:12} {text}" for name, text in rows]
+def _info_lines(facts: Mapping[str, Any]) -> list[str]:
+    clock = facts["clock"]
+    sync = {True: "in sync", False: "not in sync", None: "not told whether in sync"}[clock["in_sync"]]
+    sma: Sequence[str] = facts["sma"] or ()
+    core = f", clock core {clock['core_version']}" if clock["core_version"] else ""
+    return rows(
+        [
+            ("card", f"{facts['id']} ({facts['access_path']})"),
+            ("board", f"{facts['product']}, by {facts['access']}"),
+            ("image", f"{_part(facts, 'image', str)}{core}"),
+            ("serial", _part(facts, "identity", _identity)),
+            ("clock", f"{clock['time_tai']}, {int(clock['minus_host_ns'])} ns from the host's clock"),
+            ("source", f"{clock['source']}, {sync}{', holdover' if clock['in_holdover'] else ''}"),
+            ("pps", _part(facts, "selector", _pps)),
+            ("pps errors", _part(facts, "pps_slave", _pps_errors)),
+            ("10 MHz", _part(facts, "selector", lambda selector: shown(selector["clock_10mhz"]))),
+            *((line.split()[0], " ".join(line.split()[1:])) for line in sma),
+            ("time of day", _part(facts, "tod", _tod)),
+            ("receiver", _part(facts, "receiver", _words("model", "firmware", "protocol"))),
+            ("oscillator", _part(facts, "oscillator", _words("family", "model", "serial", "firmware"))),
+        ]
+    )
 
 
-def _identity(facts: dict[str, Any], part: str, names: Sequence[str]) -> str:
-    values = facts[part]
-    return facts[f"{part}_error"] if values is None else " ".join(str(values[name]) for name in names)
+def _part(facts: Mapping[str, Any], name: str, text: Any) -> str:
+    value = facts[name]
+    return str(facts["reasons"].get(name, "unknown") if value is None else text(value))
 
 
-def _shown(value: object) -> str:
-    return "unknown" if value is None else str(value)
+def _identity(identity: Mapping[str, Any]) -> str:
+    problems = f" ({'; '.join(identity['problems'])})" if identity["problems"] else ""
+    return f"{shown(identity['serial'])}, board id {shown(identity['board_id'])}{problems}"
+
+
+def _pps(selector: Mapping[str, Any]) -> str:
+    return f"{shown(selector['pps_selected'])} of {', '.join(selector['pps_present']) or 'none'}"
+
+
+def _pps_errors(slave: Mapping[str, Any]) -> str:
+    found = [name for name in ("filter_error", "lost") if slave[name]]
+    unseen = [name for name in ("filter_error", "lost") if slave[name] is None]
+    return f"{', '.join(found) or 'none'}{f' ({unseen[0]} is not shown)' if unseen else ''}"
+
+
+def _tod(tod: Mapping[str, Any]) -> str:
+    satellites = f"{shown(tod['satellites_used'])} of {shown(tod['satellites_seen'])} satellites"
+    return f"{tod['protocol']}, TAI-UTC {shown(tod['tai_minus_utc_s'])} s, {satellites}"
+
+
+def _words(*names: str) -> Any:
+    return lambda values: " ".join(str(values[name]) for name in names)

@@ -10,8 +10,10 @@ from timecard.boards import Role
 from timecard.card import find_card, open_card
 from timecard.card_values import Access, GeneratorSettings
 from timecard.cli.common import Choice
+from timecard.pcie.register_card import RegisterCard
 from timecard.pcie.vfio import VfioBus
 from timecard.timebase import HostTimebase
+from timecard.values import EdgeStamp
 
 ADDRESS, WAY = sys.argv[1], Access(sys.argv[2])
 PCI = Path("/sys/bus/pci")
@@ -39,6 +41,7 @@ def main() -> None:
     timebase = HostTimebase()
     descriptor = find_card(Choice(id=None, vfio_user=None, pci=ADDRESS))
     with open_card(descriptor, timebase) as card:
+        assert isinstance(card, RegisterCard)
         facts = card.facts()
         told: dict[str, object] = {
             "access": card.access.value,
@@ -62,7 +65,7 @@ def main() -> None:
         edge = card.timestamper("ts5")
         edge.enable()
         told["wakes"] = edge.wakes
-        seen = []
+        seen: list[EdgeStamp] = []
         deadline_ns = timebase.mono_ns() + 8 * S
         while len(seen) < 2 and timebase.mono_ns() < deadline_ns:
             edge.wait(2.0 if edge.wakes else 0.02)
@@ -94,7 +97,7 @@ def main() -> None:
         told["lost"] = card.lost
         if isinstance(card.bus, VfioBus):
             told["noiommu"] = card.bus.noiommu
-            fd = card.bus.irq_eventfd(card.board.blocks["pps"].vector)
+            fd = card.bus.irq_eventfd(card.board.blocks["pps"].vector or 0)
             card.timestamper("ts5").enable()
             told["interrupt"] = bool(select.select([fd], [], [], 3.0)[0])
     print(json.dumps(told))

@@ -1,0 +1,77 @@
+"""The public interface: its names, its version, and every block of its document, run in order."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from timecard import api
+from timecard.emulator.control import request
+
+ROOT = Path(__file__).parents[3]
+DOCUMENT = ROOT / "docs" / "python-api.md"
+SOCKET = "/tmp/card.sock"
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "card.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "timecard.cli", "emulate", "--vfio-user", str(path), "--seed", "6"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("ready ")
+    deadline = time.monotonic() + 30
+    while abs(request(path, {"do": "truth"})["card_error_ns"]) > 1e9 and time.monotonic() < deadline:
+        time.sleep(0.1)  # generators need a clock that jumps no more
+    yield path
+    process.terminate()
+    process.communicate(timeout=5)
+
+
+def test_every_block_of_the_document_runs(socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 7
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block.replace(SOCKET, str(socket)), str(DOCUMENT), "exec"), names)
+    assert "generator 1" in capsys.readouterr().out
+
+
+def test_all_names_exist_and_the_document_uses_no_other() -> None:
+    for name in api.__all__:
+        assert hasattr(api, name), name
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for line in re.findall(r"^from timecard\.api import (.*)$", text, re.MULTILINE):
+        assert {name.strip() for name in line.split(",")} <= set(api.__all__)
+    assert not re.search(r"^(from|import) timecard(?!\.api)", text, re.MULTILINE)
+
+
+def test_the_version_is_a_version() -> None:
+    assert re.fullmatch(r"\d+\.\d+", api.API_VERSION)
+
+
+def test_the_interface_is_light() -> None:
+    script = (
+        "import sys, timecard.api; "
+        "print(sorted({'pydantic', 'fastapi', 'numpy', 'timecard.emulator'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_two_choices_of_a_card_that_is_not_there() -> None:
+    with pytest.raises(api.DeviceAbsentError, match="no such card"):
+        api.describe_card(pci="ff:1f.7")
+    with pytest.raises(api.DeviceAbsentError):
+        api.open_card(vfio_user="/nowhere/card.sock")
