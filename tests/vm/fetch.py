@@ -31,6 +31,7 @@ ROOT_PACKAGES: Final = [
     "coreutils",
     "util-linux",
     "python3",
+    "libstdc++6",
     "linuxptp",
     "chrony",
     "ethtool",
@@ -41,7 +42,7 @@ ROOT_PACKAGES: Final = [
     "udev",
     "iproute2",
 ]
-RECIPE: Final = 3
+RECIPE: Final = 4
 """Counted up when the contents of the root change by our doing."""
 
 

@@ -75,7 +75,9 @@ def command_line(
     data = root / "usr/share"
     words: list[str | Path] = ["-L", data / "qemu", "-L", data / "seabios"]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    words += ["-machine", "q35", "-accel", "tcg", "-smp", "1", "-m", str(hardware.memory_mib)]
+    # The oldest processor with what compiled wheels take for granted (x86-64-v2).
+    words += ["-machine", "q35", "-cpu", "Nehalem", "-accel", "tcg", "-smp", "1"]
+    words += ["-m", str(hardware.memory_mib)]
     if hardware.iommu:
         words += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
     append = ["console=ttyS0", "quiet", "loglevel=5", "panic=-1", "net.ifnames=0"]
