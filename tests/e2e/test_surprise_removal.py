@@ -30,7 +30,7 @@ def open_files(pid: int) -> int:
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("times", [3, pytest.param(90, marks=pytest.mark.full)])
+@pytest.mark.parametrize("times", [2, pytest.param(90, marks=pytest.mark.full)])
 def test_a_card_comes_and_goes_while_the_appliance_runs(
     start: Callable[..., Appliance], tmp_path: Path, times: int
 ) -> None:
@@ -53,7 +53,7 @@ def test_a_card_comes_and_goes_while_the_appliance_runs(
             card.start()
             back = appliance.wait_for(lambda: "acquiring" in str(appliance.state()), BACK_S)
             assert back, f"return {number} not taken up: {appliance.get('health').json()}"
-            if number % 30 == 0:
+            if number % 30 == 29:
                 assert appliance.wait_for(lambda: appliance.state() == "locked", LOCK_S), (
                     f"after return {number}"
                 )
