@@ -149,6 +149,7 @@ def test_a_missing_file_is_named(tmp_path: Path, arguments: tuple[str, ...], wor
     assert "Traceback" not in text
 
 
+@pytest.mark.full
 @pytest.mark.timeout(200)
 def test_recorded_input_drives_it_live(start: Start, shared_dir: Path) -> None:
     data = shared_dir / "data"
