@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -10,7 +11,7 @@ from timecard.boards import BOARDS
 from timecard.card_protocols import Card as Card
 from timecard.card_values import Access
 from timecard.card_values import CardFacts as CardFacts
-from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
+from timecard.discovery import EUI48, CardDescriptor, list_cards, vfio_user_card
 from timecard.errors import DeviceAbsentError, RefusedError, TimeCardError
 from timecard.kernel.kernel_card import KernelCard
 from timecard.pcie.bar import BarBus
@@ -18,7 +19,7 @@ from timecard.pcie.register_card import RegisterCard
 from timecard.pcie.vfio import VfioBus
 from timecard.pcie.vfio_user import VfioUserBus
 from timecard.protocols import RegisterBus
-from timecard.timebase import Timebase
+from timecard.timebase import HostTimebase, Timebase
 
 KERNEL_DRIVER: Final = "ptp_ocp"
 VFIO_DRIVER: Final = "vfio-pci"
@@ -101,7 +102,9 @@ def find_card(choice: CardChoice, sysfs: Path = Path("/sys")) -> CardDescriptor:
     cards = list_cards(sysfs=sysfs)
     wanted = choice.id or choice.pci
     if choice.id is not None:
-        found = [card for card in cards if card.id == choice.id]
+        known = [card for card in cards if choice.id in (card.id, *card.other_ids)]
+        # However it was found, the card goes by the name it was given.
+        found = [replace(card, id=choice.id) for card in known or _by_eeprom(choice.id, cards, sysfs)]
     elif choice.pci is not None:
         address = choice.pci.lower()
         found = [card for card in cards if card.address in (address, f"0000:{address}")]
@@ -117,6 +120,24 @@ def find_card(choice: CardChoice, sysfs: Path = Path("/sys")) -> CardDescriptor:
     raise DeviceAbsentError(
         "card", "find", "no Time Card on the PCI bus; vfio_user names the socket of an emulated one"
     )
+
+
+def _by_eeprom(card_id: str, cards: list[CardDescriptor], sysfs: Path) -> list[CardDescriptor]:
+    """Cards that the kernel driver does not hold, with the EUI-48 in their EEPROM that it would show."""
+    if EUI48.fullmatch(card_id) is None:
+        return []
+    found = []
+    for descriptor in cards:
+        if descriptor.driver in (None, VFIO_DRIVER):
+            try:
+                with open_card(descriptor, HostTimebase(), sysfs=sysfs) as card:
+                    serial = card.identity().serial or ""
+            except TimeCardError:
+                continue  # in use by another program, or not readable: it cannot be opened by that name now
+            # The driver shows the first six bytes, of a text too.
+            if card_id in (serial, serial.encode()[:6].hex(":")):
+                found.append(descriptor)
+    return found
 
 
 def _open_kernel(descriptor: CardDescriptor, timebase: Timebase, sysfs: Path) -> Card:

@@ -2,7 +2,8 @@
 
 A card's id is the EUI-48 of its EEPROM as the kernel driver reports it, else its PCI device serial number,
 else its PCI address. Reading the serial number needs the whole configuration space, which sysfs shows to root
-only, so that without privileges the address is what is left.
+only, so that without privileges the address is what is left. A better name coming or going with the driver
+does not make the others wrong: a card answers to all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from timecard.pcie.bus import device_serial, serial_text
 
 NO_SERIALS: Final = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
 """What the driver shows while it cannot read the EEPROM, and what a blank EEPROM holds."""
-_EUI48: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+EUI48: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _CONFIG_BYTES: Final = 4096
 
 
@@ -31,6 +32,8 @@ class CardDescriptor:
 
     id: str
     """As in ``/dev/timecard/<id>``."""
+    other_ids: tuple[str, ...] = ()
+    """Ids that it has with another driver, or for another user, and no other card has."""
     access: str
     """``pci`` or ``vfio-user``."""
     address: str
@@ -52,9 +55,9 @@ def list_cards(
         board = board_for(pci_id, _bar0_size(device))
         if board is not None:
             cards.append(_describe(device, board))
-    counts = Counter(card.id for card in cards)
     # Images of one build may carry one serial number: then only the address tells the cards apart.
-    cards = [c if counts[c.id] == 1 else replace(c, id=address_id(c.address)) for c in cards]
+    counts = Counter(name for card in cards for name in (card.id, *card.other_ids))
+    cards = [_named(card, [n for n in (card.id, *card.other_ids) if counts[n] == 1]) for card in cards]
     return cards + [vfio_user_card(path) for path in sockets if Path(path).is_socket()]
 
 
@@ -74,10 +77,16 @@ def address_id(address: str) -> str:
     return f"pci-{address}"
 
 
+def _named(card: CardDescriptor, names: list[str]) -> CardDescriptor:
+    return replace(card, id=names[0], other_ids=tuple(names[1:]))
+
+
 def _describe(device: Path, board: Board) -> CardDescriptor:
     driver = device / "driver"
+    names = [name for name in (_eui48(device), _device_serial(device), address_id(device.name)) if name]
     return CardDescriptor(
-        id=_eui48(device) or _device_serial(device) or address_id(device.name),
+        id=names[0],
+        other_ids=tuple(names[1:]),
         access="pci",
         address=device.name,
         product=board.product,
@@ -100,7 +109,7 @@ def _eui48(device: Path) -> str | None:
     """What the kernel driver read from the EEPROM; all zero while it cannot."""
     for serialnum in sorted((device / "timecard").glob("ocp*/serialnum")):
         text = _text(serialnum) or ""
-        if _EUI48.fullmatch(text) and text not in NO_SERIALS:
+        if EUI48.fullmatch(text) and text not in NO_SERIALS:
             return text
     return None
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from timecard.boards import FB
-from timecard.card import find_card
+from timecard.boards import BOARDS, FB
+from timecard.card import card_on_bus, find_card
 from timecard.discovery import list_cards
 from timecard.emulator.fpga_config import ConfigSpace
+from timecard.emulator.virtual_card import build_in_process
 from timecard.errors import DeviceAbsentError, DeviceLostError, RefusedError
 from timecard.pcie.bar import BarBus
 
@@ -94,6 +95,35 @@ def test_choosing_a_card(tmp_path: Path) -> None:
     with pytest.raises(DeviceAbsentError, match=r"card ff:00\.0: find: no such card; there are: pci-0000:02"):
         find_card(Choice(pci="ff:00.0"), tmp_path)
     assert find_card(Choice(vfio_user=tmp_path / "s"), tmp_path).address == str(tmp_path / "s")
+
+
+def test_a_card_answers_to_every_id_that_is_its_own(tmp_path: Path) -> None:
+    for number in (2, 3):
+        folder = add_device(tmp_path, f"0000:0{number}:00.0", 0x18D4, 0x1008, serial=number)
+        (folder / "timecard/ocp0").mkdir(parents=True)
+        (folder / "timecard/ocp0/serialnum").write_text(f"02:00:5e:10:20:3{number}\n", encoding="ascii")
+    for name in ("02:00:5e:10:20:33", "00-00-00-00-00-00-00-03", "pci-0000:03:00.0"):
+        card = find_card(Choice(id=name), tmp_path)
+        assert (card.id, card.address) == (name, "0000:03:00.0")
+    add_device(tmp_path, "0000:04:00.0", 0x18D4, 0x1008, serial=3)
+    with pytest.raises(DeviceAbsentError, match="no such card"):
+        find_card(Choice(id="00-00-00-00-00-00-00-03"), tmp_path)
+
+
+@pytest.mark.parametrize("board", ["fb", "art", "adva"])
+def test_the_id_that_the_kernel_driver_gives_holds_without_it(
+    board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virtual = build_in_process(board=board, seed=3)
+    monkeypatch.setattr("timecard.card.BarBus", lambda *_: virtual.bus)
+    monkeypatch.setattr("timecard.card.HostTimebase", lambda: virtual.timebase)
+    with card_on_bus(virtual.bus, virtual.timebase) as card:
+        serial = card.identity().serial or ""
+    shown = serial if serial.count(":") == 5 else serial.encode()[:6].hex(":")
+    add_device(tmp_path, "0000:05:00.0", *BOARDS[board].pci_ids[0])
+    assert find_card(Choice(id=shown), tmp_path).id == shown
+    with pytest.raises(DeviceAbsentError, match="no such card"):
+        find_card(Choice(id="02:00:00:00:00:77"), tmp_path)
 
 
 class TestBarBus:
