@@ -54,7 +54,8 @@ watcher = CardWatcher()
 if not watcher.listening:
     raise RuntimeError("no announcements of the kernel")
 truth = {card.address: world_of(phc_ns(Path("/dev") / links(card)["phc"])) for card in watcher.cards}
-ports = {address: (PCI / address).resolve().parent for address in truth}
+# Of the bus behind the port: a port's own "rescan" is about all ports beside it.
+rescans = {address: next((PCI / address).resolve().parent.glob("pci_bus/*/rescan")) for address in truth}
 wrong: list[str] = []
 told = {"arrived": 0, "removed": 0}
 orders, checked = set(), 0
@@ -64,7 +65,7 @@ for number in range(rounds):
         (PCI / address / "remove").write_text("1")
     events = watcher.look()
     for address in order:
-        (ports[address] / "rescan").write_text("1")
+        rescans[address].write_text("1")
         end = time.monotonic() + LIMIT_S
         while not list((PCI / address).glob("ptp/ptp*")) or not list((PCI / address).glob("timecard/*/ptp")):
             if time.monotonic() > end:
