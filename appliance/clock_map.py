@@ -43,6 +43,8 @@ JUMP_NS: Final = 20_000.0
 """A residual beyond this is a step of the card's clock, never noise."""
 TOLERANCE_NS: Final = 30.0
 """Samples that are less sharp than the sharpest by no more than this count as much."""
+WEIGHT_FLOOR_NS: Final = 10.0
+"""What samples scatter however sharp they are: the card's tick."""
 K: Final = 3.0
 
 
@@ -167,11 +169,11 @@ class ClockMap:
             return _Line(rate_ppb, error_ppb / K), error_ppb
         # The newest knot may still become sharper; it counts as it is.
         if span_s < BINNED_SPAN_S:
-            line = _regression([_point(s, newest) for s in _sharp(samples)])
+            line = _regression(samples, newest)
             return line, K * line.rate_sigma_ppb + self._wander_ppb
-        points = [_point(s, newest) for s in self._knots]
-        short = _regression([point for point in points if point[0] >= -SHORT_S])
-        long = _regression(points)
+        horizon_ns = newest.mono_raw_ns - round(SHORT_S * NS_PER_S)
+        short = _regression([s for s in self._knots if s.mono_raw_ns >= horizon_ns], newest)
+        long = _regression(self._knots, newest)
         apart_ppb = abs(short.rate_ppb - long.rate_ppb)
         if apart_ppb > K * (short.rate_sigma_ppb + long.rate_sigma_ppb) + self._wander_ppb:
             return short, K * short.rate_sigma_ppb + self._wander_ppb + apart_ppb
@@ -195,28 +197,26 @@ def _keep(samples: deque[CrossTimestamp], window_s: float) -> None:
         samples.popleft()
 
 
-def _sharp(samples: Sequence[CrossTimestamp]) -> list[CrossTimestamp]:
-    """Without those that were interrupted: their midpoints say little."""
-    limit_ns = 1.5 * min(s.half_width_ns for s in samples) + 50.0
-    good = [s for s in samples if s.half_width_ns <= limit_ns]
-    return good if len(good) >= 3 else list(samples)
-
-
 def _point(sample: CrossTimestamp, origin: CrossTimestamp) -> tuple[float, float]:
     """Seconds and ns (card minus host) from ``origin``; small, so that a float is exact."""
     raw_ns = sample.mono_raw_ns - origin.mono_raw_ns
     return raw_ns / NS_PER_S, float(sample.card_tai_ns - origin.card_tai_ns - raw_ns)
 
 
-def _regression(points: Sequence[tuple[float, float]]) -> _Line:
-    """Least squares; the scatter about the line gives the slope's sigma."""
-    n = len(points)
-    mean_s = sum(t for t, _ in points) / n
-    mean_ns = sum(y for _, y in points) / n
-    sxx = sum((t - mean_s) ** 2 for t, _ in points)
-    if n < 3 or sxx <= 0:
+def _regression(samples: Sequence[CrossTimestamp], origin: CrossTimestamp) -> _Line:
+    """Weighted least squares; the scatter about the line gives the slope's sigma.
+
+    A midpoint scatters as its bracket is wide, so that interrupted readings weigh next to nothing.
+    """
+    points = [(*_point(s, origin), (s.half_width_ns + WEIGHT_FLOOR_NS) ** -2) for s in samples]
+    total = sum(w for _, _, w in points)
+    mean_s = sum(w * t for t, _, w in points) / total
+    mean_ns = sum(w * y for _, y, w in points) / total
+    sxx = sum(w * (t - mean_s) ** 2 for t, _, w in points)
+    if len(points) < 3 or sxx <= 0:
         return _Line(0.0, UNKNOWN_RATE_PPB)
-    rate_ppb = sum((t - mean_s) * (y - mean_ns) for t, y in points) / sxx
-    scatter2 = sum((y - mean_ns - rate_ppb * (t - mean_s)) ** 2 for t, y in points) / (n - 2)
+    rate_ppb = sum(w * (t - mean_s) * (y - mean_ns) for t, y, w in points) / sxx
+    scatter2 = sum(w * (y - mean_ns - rate_ppb * (t - mean_s)) ** 2 for t, y, w in points) / (len(points) - 2)
     # Stamps are whole ns on both sides.
-    return _Line(rate_ppb, math.sqrt((scatter2 + 1 / 6) / sxx))
+    rounding2 = total / len(points) / 6
+    return _Line(rate_ppb, math.sqrt((scatter2 + rounding2) / sxx))
