@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +16,7 @@ from appliance.timescale.discipline_config import DisciplineConfig, Topology
 from appliance.topology import choose, steering_runner
 from timecard.boards import Role
 from timecard.card_protocols import Card
+from timecard.gnss.geodesy import ecef_m
 from timecard.gnss.receiver import UbloxReceiver
 from timecard.gnss.ublox_profile import FixedPosition, UbloxOptions
 from timecard.timebase import Timebase
@@ -28,8 +28,6 @@ OTHER_GNSS_MODEL: Final = "single_legacy"
 """A receiver whose pulse nobody characterised counts as an old single-band one."""
 DEFAULT_QUARTZ: Final = "ocxo"
 APPLIED_PLACES: Final = ("receiver", "timestamper", "software")
-WGS84_A_M: Final = 6_378_137.0
-WGS84_F: Final = 1 / 298.257223563
 
 
 @dataclass
@@ -130,17 +128,8 @@ def receiver_options(config: Config) -> UbloxOptions:
 
 
 def _ecef(position: Position) -> FixedPosition:
-    """WGS 84 geodetic to earth-centred coordinates."""
-    latitude, longitude = math.radians(position.latitude_deg), math.radians(position.longitude_deg)
-    eccentricity2 = WGS84_F * (2 - WGS84_F)
-    normal_m = WGS84_A_M / math.sqrt(1 - eccentricity2 * math.sin(latitude) ** 2)
-    across_m = (normal_m + position.height_m) * math.cos(latitude)
-    return FixedPosition(
-        x_m=across_m * math.cos(longitude),
-        y_m=across_m * math.sin(longitude),
-        z_m=(normal_m * (1 - eccentricity2) + position.height_m) * math.sin(latitude),
-        sigma_m=position.accuracy_m,
-    )
+    x_m, y_m, z_m = ecef_m(position.latitude_deg, position.longitude_deg, position.height_m)
+    return FixedPosition(x_m=x_m, y_m=y_m, z_m=z_m, sigma_m=position.accuracy_m)
 
 
 def _discipline_config(

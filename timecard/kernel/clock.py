@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from timecard.clock_setting import refuse_what_does_not_fit, step_by_loading
 from timecard.errors import (
     DeviceLostError,
     ProtocolError,
@@ -32,7 +33,6 @@ SLEW_S: Final = 1.0
 SETTLE_S: Final = 1.01
 ALL_ONES_NS: Final = 0xFFFF_FFFF * NS_PER_S + 0xFFFF_FFFF
 """What the driver makes of a card that answers all ones."""
-MAX_SECONDS: Final = 1 << 32
 VENDOR_MAX_PPB: Final = 100_000_000.0
 STEERING_HINT: Final = (
     "the mainline driver has no frequency control; steer by one-second time adjustments "
@@ -90,8 +90,7 @@ class KernelClock:
 
     def set_tai_ns(self, tai_ns: int) -> None:
         """Load a time; it is late by the bus's latency, about a microsecond."""
-        if not 0 <= tai_ns < MAX_SECONDS * NS_PER_S:
-            raise RefusedError(self.name, "set", f"{tai_ns} ns does not fit the card's 32-bit seconds")
+        refuse_what_does_not_fit(self.name, tai_ns)
         self.phc.set_ns(tai_ns)
 
     def step_ns(self, delta_ns: int) -> None:
@@ -106,13 +105,7 @@ class KernelClock:
         if abs(delta_ns) < NS_PER_S:
             self._adjust(delta_ns)
             return
-        before = self.cross_timestamp()
-        self.set_tai_ns(self.now_tai_ns() + delta_ns)
-        after = self.cross_timestamp()
-        elapsed_ns = after.mono_raw_ns - before.mono_raw_ns
-        residual_ns = before.card_tai_ns + elapsed_ns + delta_ns - after.card_tai_ns
-        if abs(residual_ns) >= NS_PER_S:
-            raise ProtocolError(self.name, "step", f"after loading, the clock is off by {residual_ns} ns")
+        residual_ns = step_by_loading(self, delta_ns)
         if abs(residual_ns) > TICK_NS:
             self._adjust(residual_ns)
 

@@ -36,8 +36,14 @@ PTM_RESIDUAL_NS: Final = 50.0
 STEP_NS: Final = 2_000
 """CLOCK_REALTIME against CLOCK_MONOTONIC_RAW may slew this much within one comparison."""
 _ATTEMPTS: Final = 3
+_MAX_MISSES: Final = 3
+"""So many failures of the hardware's comparison in a row, and it is asked no more."""
 
 HostClocks = Callable[[], tuple[int, int]]
+
+
+class HostSteppedError(ProtocolError):
+    """CLOCK_REALTIME was stepped during each attempt: there is no comparison, and the device is all right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def host_clocks() -> tuple[int, int]:
 
 
 class CrossComparer:
-    """Comparisons of one clock. ``tick_ns`` is its granularity, where a reading is that of the next tick."""
+    """Comparisons of one clock, of a Time Card or of a NIC."""
 
     def __init__(
         self,
@@ -93,26 +99,41 @@ class CrossComparer:
         tick_ns: int = 0,
         clocks: HostClocks = host_clocks,
     ) -> None:
+        """Ask nothing yet; a clock that is open for reading only will do.
+
+        ``window_adjust`` tells what ``undo_window_adjust`` is to undo: 0 for a driver that moves no stamp.
+        ``tick_ns`` is the clock's granularity, where a reading is that of the next tick; else 0.
+        """
         self._phc = phc
         self._window_adjust = window_adjust
         self._tick_ns = tick_ns
         self._clocks = clocks
         self._has_precise: bool | None = None
         self._precise_is_fresh = False
+        self._misses = 0
         self._raw_brackets = True
         self.repaired = 0
         """Comparisons in which the driver's correction was taken back."""
 
     def cross_timestamp(self) -> CrossTimestamp:
-        """One comparison."""
+        """One comparison; ``HostSteppedError`` when it takes CLOCK_REALTIME, and that was stepped."""
         if self._has_precise is None:
             self._has_precise = self._phc.capabilities().cross_timestamping
         if self._has_precise:
             try:
-                return self._precise()
+                stamp = self._precise()
             except (UnsupportedError, ProtocolError):
                 # Claimed, and not kept: a root port without PTM, or PTM switched off. That stays so.
                 self._has_precise = False
+            except TimeCardError:
+                # A NIC's PTM dialogue may time out, and the kernel says that there is no such device while
+                # its own time comes from another counter. A clock that has gone refuses brackets as well.
+                self._misses += 1
+                self._has_precise = self._misses < _MAX_MISSES
+                self._precise_is_fresh = False
+            else:
+                self._misses = 0
+                return stamp
         return self._bracketed()
 
     # --- internals ---
@@ -133,9 +154,10 @@ class CrossComparer:
         if self._raw_brackets:
             try:
                 return self._stamp(self._narrowest(MONOTONIC_RAW), 0, 0.0)
-            except RefusedError:
+            except (RefusedError, UnsupportedError):
+                # Before 6.12 the clock is refused. A driver that cannot do brackets says so before that.
                 self._raw_brackets = False
-        error: TimeCardError | None = None
+        moved_ns = 0
         for _ in range(_ATTEMPTS):
             ahead_ns, half_ns = self._clocks()
             try:
@@ -147,11 +169,9 @@ class CrossComparer:
             if moved_ns <= STEP_NS + half_ns + half_after_ns:
                 spread_ns = max(half_ns, half_after_ns) + moved_ns / 2
                 return self._stamp(best, (ahead_ns + ahead_after_ns) // 2, spread_ns)
-            error = ProtocolError(
-                self._phc.name, "cross timestamp", f"the host's clock was stepped by {moved_ns} ns meanwhile"
-            )
-        assert error is not None
-        raise error
+        raise HostSteppedError(
+            self._phc.name, "cross timestamp", f"the host's clock was stepped by {moved_ns} ns meanwhile"
+        )
 
     def _narrowest(self, clock: int) -> Bracket:
         adjust_ns = self._window_adjust()

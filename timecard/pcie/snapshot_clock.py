@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from timecard.boards.registers import ALL_ONES
-from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
+from timecard.clock_setting import refuse_what_does_not_fit, step_by_loading
+from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError
 from timecard.pcie.bus import burst_reader, has_ptm, writes_are_posted
 from timecard.pcie.ptm import PtmRequester
 from timecard.protocols import RegisterBus
@@ -20,7 +21,6 @@ MAX_POLLS: Final = 100
 """As many as the kernel driver allows; real hardware answers the first."""
 BRACKETS: Final = 5
 """Reads of which the narrowest counts: most are undisturbed, so few suffice."""
-MAX_SECONDS: Final = 1 << 32
 PTM_SLACK_NS: Final = 2_000
 MAX_SLEW: Final = 0.06
 """The core slews by up to 5 %."""
@@ -136,9 +136,8 @@ class SnapshotClock:
 
     def set_tai_ns(self, tai_ns: int) -> None:
         """Load a time; it is late by the bus's latency, which ``step_ns`` corrects for."""
+        refuse_what_does_not_fit(self.name, tai_ns)
         seconds, ns = divmod(tai_ns, NS_PER_S)
-        if not 0 <= seconds < MAX_SECONDS:
-            raise RefusedError(self.name, "set", f"{tai_ns} ns does not fit the card's 32-bit seconds")
         self._adjust({"adjust_ns": ns, "adjust_sec": seconds}, ADJUST_TIME)
 
     def step_ns(self, delta_ns: int) -> None:
@@ -150,14 +149,7 @@ class SnapshotClock:
         if abs(delta_ns) < NS_PER_S:
             self._step_by_core(delta_ns)
             return
-        before = self.cross_timestamp()
-        self.set_tai_ns(self.now_tai_ns() + delta_ns)
-        after = self.cross_timestamp()
-        elapsed_ns = after.mono_raw_ns - before.mono_raw_ns
-        residual_ns = before.card_tai_ns + elapsed_ns + delta_ns - after.card_tai_ns
-        if abs(residual_ns) >= NS_PER_S:
-            raise ProtocolError(self.name, "step", f"after loading, the clock is off by {residual_ns} ns")
-        self._step_by_core(residual_ns)
+        self._step_by_core(step_by_loading(self, delta_ns))
 
     def _step_by_core(self, delta_ns: int) -> None:
         """Let the core add less than a second."""

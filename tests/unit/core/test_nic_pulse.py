@@ -9,7 +9,7 @@ import pytest
 from appliance.clock_map import MapState
 from appliance.nic_clock import NicClock
 from appliance.nic_pulse import NicPulse
-from tests.unit.core.nic_host import Host, line
+from tests.unit.core.nic_host import Host, line, nic_of
 from timecard.errors import DeviceLostError
 from timecard.kernel.phc_values import ExttsEvent
 
@@ -42,7 +42,7 @@ class Stamps:
 def rig() -> tuple[Host, Stamps, NicPulse, NicClock]:
     host, stamps = Host(), Stamps()
     pulse = NicPulse(stamps, 1, delay_ns=CABLE_NS, uncertainty_ns=3.0)
-    return host, stamps, pulse, NicClock(0, pulse=pulse, ioctl=host.ioctl, clocks=host.clocks)
+    return host, stamps, pulse, nic_of(host, pulse=pulse)
 
 
 def run(host: Host, stamps: Stamps, nic: NicClock, first: int, seconds: int, *, late_ns: int = 0) -> MapState:

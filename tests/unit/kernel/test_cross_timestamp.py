@@ -6,59 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timecard.errors import ProtocolError, RefusedError, UnsupportedError
-from timecard.kernel.cross_timestamp import CrossComparer, undo_window_adjust
-from timecard.kernel.phc_values import Bracket, PhcCapabilities
-
-START_NS = 1_795_315_036_000_000_000
-RAW_AHEAD_NS = 1_795_000_000_000_000_000
-"""CLOCK_REALTIME minus CLOCK_MONOTONIC_RAW of the simulated host."""
-
-
-class SimulatedPhc:
-    """A clock whose driver reads as ``ptp_ocp`` does: request, poll, correction of the trailing stamp."""
-
-    name = "/dev/simulated"
-
-    def __init__(self, adjust_ns: int, widths_ns: list[int], share: float, kernel: tuple[int, int]) -> None:
-        self.adjust_ns = adjust_ns
-        self.widths_ns = widths_ns
-        self.share = share
-        self.kernel = kernel
-        self.raw_ns = 10_000_000_000
-        self.cross = False
-        self.ptm_is_on = True
-        self.precise_calls = 0
-
-    def capabilities(self) -> PhcCapabilities:
-        return PhcCapabilities(
-            max_frequency_ppb=0, alarms=0, extts_channels=6, perout_channels=5, pps=True, pins=4,
-            cross_timestamping=self.cross, adjust_phase=False,
-        )  # fmt: skip
-
-    def clock_ns(self, raw_ns: int) -> int:
-        return START_NS + raw_ns
-
-    def brackets(self, samples: int, clock: int = 0) -> list[Bracket]:
-        if clock and self.kernel < (6, 12):
-            raise RefusedError(self.name, "compare", "Invalid argument")
-        ahead_ns = 0 if clock else RAW_AHEAD_NS
-        found = []
-        for width_ns in self.widths_ns[:samples]:
-            before_ns, self.raw_ns = self.raw_ns, self.raw_ns + width_ns + 1000
-            after_ns = before_ns + width_ns - self.adjust_ns % (1 << 32)
-            latched_ns = before_ns + round(width_ns * self.share)
-            found.append(Bracket(before_ns + ahead_ns, self.clock_ns(latched_ns), after_ns + ahead_ns))
-        return found
-
-    def plain_brackets(self, samples: int) -> list[Bracket]:
-        raise AssertionError("not needed")
-
-    def precise(self) -> tuple[int, int, int]:
-        self.precise_calls += 1
-        if not self.ptm_is_on:
-            return 0, 0, 0
-        return self.clock_ns(self.raw_ns), self.raw_ns + RAW_AHEAD_NS, self.raw_ns
+from tests.unit.kernel.simulated_phc import RAW_AHEAD_NS, SimulatedPhc
+from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError, UnsupportedError
+from timecard.kernel.cross_timestamp import CrossComparer, HostSteppedError, undo_window_adjust
+from timecard.kernel.phc_values import Bracket
 
 
 def comparer(phc: SimulatedPhc, told_ns: int | None, tick_ns: int = 0) -> CrossComparer:
@@ -132,7 +83,7 @@ def test_a_step_of_the_hosts_clock_is_seen() -> None:
     phc = SimulatedPhc(0, [5_000] * 5, 0.5, (6, 6))
     steps = iter(range(0, 10**9, 10**6))
     compare = CrossComparer(phc, clocks=lambda: (RAW_AHEAD_NS + next(steps), 30))  # type: ignore[arg-type]
-    with pytest.raises(ProtocolError, match="stepped"):
+    with pytest.raises(HostSteppedError, match="stepped"):
         compare.cross_timestamp()
 
 
@@ -152,6 +103,54 @@ def test_a_claimed_comparison_that_gives_nothing_falls_back() -> None:
     compare = comparer(phc, 0)
     assert [compare.cross_timestamp().method for _ in range(2)] == ["bracket", "bracket"]
     assert phc.precise_calls == 2
+
+
+def test_a_comparison_that_fails_now_and_then_is_asked_again() -> None:
+    class Flaky(SimulatedPhc):
+        answers = iter(["ok", "ok", "ok", "late", "late", "ok", "ok", "late", "late", "late", "late"])
+
+        def precise(self) -> tuple[int, int, int]:
+            if next(self.answers) == "late":
+                self.precise_calls += 1
+                raise DeviceTimeoutError(self.name, "cross timestamp", "Connection timed out")
+            return super().precise()
+
+    phc = Flaky(0, [5_000] * 5, 0.5, (6, 12))
+    phc.cross = True
+    compare = comparer(phc, 0)
+    methods = [compare.cross_timestamp().method for _ in range(9)]
+    assert methods == ["ptm"] * 2 + ["bracket"] * 2 + ["ptm"] + ["bracket"] * 4
+    assert phc.precise_calls == 10, "dropped after each pause, and not asked after three failures in a row"
+
+
+def test_a_clock_that_has_gone_is_lost_whatever_it_claims() -> None:
+    class Gone(SimulatedPhc):
+        def precise(self) -> tuple[int, int, int]:
+            raise DeviceLostError(self.name, "cross timestamp", "No such device")
+
+        def brackets(self, samples: int, clock: int = 0) -> list[Bracket]:
+            raise DeviceLostError(self.name, "compare", "No such device")
+
+    phc = Gone(0, [], 0.5, (6, 12))
+    phc.cross = True
+    compare = comparer(phc, 0)
+    for _ in range(5):
+        with pytest.raises(DeviceLostError):
+            compare.cross_timestamp()
+
+
+def test_drivers_without_brackets_use_the_older_request() -> None:
+    """Such a driver refuses every bracket, before the kernel looks at which clock is asked for."""
+
+    class Plain(SimulatedPhc):
+        def brackets(self, samples: int, clock: int = 0) -> list[Bracket]:
+            raise UnsupportedError(self.name, "compare", "Operation not supported")
+
+        def plain_brackets(self, samples: int) -> list[Bracket]:
+            return [Bracket(RAW_AHEAD_NS + 100, self.clock_ns(150), RAW_AHEAD_NS + 200)]
+
+    stamp = comparer(Plain(0, [], 0.5, (6, 12)), None).cross_timestamp()
+    assert (stamp.mono_raw_ns, stamp.half_width_ns) == (150, 80)
 
 
 def test_old_kernels_without_brackets_use_the_older_request() -> None:
