@@ -178,9 +178,67 @@ class CorruptData:
     read_mono_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One signal of one satellite."""
+
+    system: str
+    """``GPS``, ``GAL``, ``BDS``, ``GLO``, ``QZSS``, ``SBAS``, ``NavIC``."""
+    satellite: int
+    signal: str
+    """RINEX band and attribute where the receiver tells (``L1C/A``, ``L5``, ``E1``, ``E5a``); else ``""``."""
+    cno_dbhz: float
+    used: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalView:
+    """Strength of every signal, at most once a second."""
+
+    signals: tuple[Signal, ...]
+    read_mono_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AntennaPosition:
+    """Where the receiver finds its antenna (WGS 84)."""
+
+    latitude_deg: float
+    longitude_deg: float
+    height_m: float
+    """Above the ellipsoid."""
+    sigma_m: float | None
+    """Horizontal accuracy estimate; None when the receiver gives none."""
+    read_mono_ns: int
+
+
 GnssEvent = (
-    PulseLabel | GnssFix | LeapInfo | SurveyStatus | RfStatus | SatelliteView | ReceiverIdentity | CorruptData
+    PulseLabel
+    | GnssFix
+    | LeapInfo
+    | SurveyStatus
+    | RfStatus
+    | SatelliteView
+    | SignalView
+    | AntennaPosition
+    | ReceiverIdentity
+    | CorruptData
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A fault of receiver or oscillator begins or ends."""
+
+    name: str
+    """Of the tables in ``timecard.gnss.integrity`` and ``timecard.mac.alarms``, such as ``antenna-open``."""
+    active: bool
+    unusable: bool
+    """While it lasts, time (or frequency) of this source must not be used."""
+    evidence: str
+    """What was said on the wire, in words and numbers."""
+    read_mono_ns: int
+    """When the message that shows it was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +250,15 @@ class OscillatorIdentity:
     model: str
     serial: str
     firmware: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One telemetry value; ``unit`` is ``""`` where the maker gives none."""
+
+    name: str
+    value: float | str | None
+    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,4 +276,6 @@ class OscillatorStatus:
     temperature_mdegc: int | None
     alarms: int
     alarm_names: tuple[str, ...]
+    readings: tuple[Reading, ...] = ()
+    """What else the part measures, by the part's own names."""
     read_mono_ns: int
