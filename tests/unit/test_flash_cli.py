@@ -15,7 +15,7 @@ import pytest
 from tests.unit.firmware.firmware_world import firmware
 from timecard.boards import BOARDS
 from timecard.card import card_on_bus
-from timecard.cli import flash, flash_users
+from timecard.cli import common, flash, flash_users
 from timecard.cli.main import main
 from timecard.emulator.spi_flash import CutAt, SpiFlash
 from timecard.emulator.virtual_card import InProcessCard, build_in_process
@@ -58,10 +58,10 @@ def rig(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     rig = Rig(tmp_path, capsys)
 
     @contextlib.contextmanager
-    def opened(choice: object, timebase: object) -> Iterator[RegisterCard]:
+    def opened(choice: object, timebase: object, access: object) -> Iterator[RegisterCard]:
         yield card_on_bus(rig.emulated.bus, rig.emulated.timebase)
 
-    monkeypatch.setattr(flash, "open_card", opened)
+    monkeypatch.setattr(common, "open_card", opened)
     return rig
 
 
@@ -197,12 +197,12 @@ def test_pack_wraps_a_raw_image(rig: Rig) -> None:
 
 
 def test_state_is_kept_where_the_product_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert flash.state_root(tmp_path) == tmp_path
+    assert common.state_root(tmp_path) == tmp_path
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert flash.state_root(None) == Path("/var/lib/time-appliance")
+    assert common.state_root(None) == Path("/var/lib/time-appliance")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert flash.state_root(None) == tmp_path / "time-appliance"
+    assert common.state_root(None) == tmp_path / "time-appliance"
 
 
 class PciCard:

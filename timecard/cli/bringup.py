@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,18 +17,7 @@ from timecard.bringup.report import StepReport
 from timecard.bringup.toml_reader import IntentError
 from timecard.card import find_card
 from timecard.card_values import Access
-from timecard.cli.common import (
-    EXIT_FAILED,
-    AccessName,
-    AsJson,
-    CardId,
-    Pci,
-    VfioUser,
-    Way,
-    choose,
-    emit,
-    usage,
-)
+from timecard.cli.common import EXIT_FAILED, CardOptions, Facts, card_options, usage
 from timecard.discovery import CardDescriptor
 
 
@@ -36,7 +26,9 @@ def register(app: typer.Typer) -> None:
     app.command("bringup")(bringup_command)
 
 
+@card_options("bringup")
 def bringup_command(
+    options: CardOptions,
     file: Annotated[Path, typer.Argument(metavar="INTENT.toml", help="What the card shall be like.")],
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit 3 if something would.")
@@ -45,11 +37,6 @@ def bringup_command(
         Path | None, typer.Option("--state-dir", metavar="DIR", help="Where the journal is kept.")
     ] = None,
     no_doctor: Annotated[bool, typer.Option("--no-doctor", help="Leave the examination out.")] = False,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Bring a card up: selection, receiver, oscillator, SMA, delays, time, phase proof, outputs.
 
@@ -61,9 +48,9 @@ def bringup_command(
     except IntentError as error:
         raise usage(error.errors) from error
     directory = None if check else state_dir or default_directory(os.environ, os.geteuid())
-    progress = (lambda report: None) if as_json else _tell
+    progress = (lambda report: None) if options.as_json else _tell
 
-    descriptor, way = _chosen(intent.card, card_id, pci, vfio_user, access)
+    descriptor, way = _chosen(options, intent.card)
     findings = None if no_doctor else diagnose([descriptor])
     with open_card(descriptor, access=way) as card:
         try:
@@ -79,24 +66,18 @@ def bringup_command(
             typer.echo(f"timecard: {error}", err=True)
             raise typer.Exit(EXIT_FAILED) from error
     facts = report.as_dict()
-    emit(facts, _summary(facts, intent), as_json)
+    options.emit(facts, _summary(facts, intent))
     raise typer.Exit(report.verdict.value)
 
 
-def _chosen(
-    wanted: CardIntent,
-    card_id: str | None,
-    pci: str | None,
-    vfio_user: Path | None,
-    access: AccessName | None,
-) -> tuple[CardDescriptor, Access | None]:
+def _chosen(options: CardOptions, wanted: CardIntent) -> tuple[CardDescriptor, Access | None]:
     """The card of the options, else the intent's."""
-    choice = choose(card_id, pci, vfio_user, "bringup")
-    named = card_id is not None or pci is not None or vfio_user is not None
-    if not named:
-        choice = choose(wanted.id, wanted.pci, wanted.vfio_user, "bringup")
-    way = access.value if access else None if named else wanted.access
-    return find_card(choice), None if way is None else Access(way)
+    choice, way = options.choice(), options.way
+    if not options.named:
+        named = replace(options, card_id=wanted.id, pci=wanted.pci, vfio_user=wanted.vfio_user)
+        choice = named.choice()
+        way = way or (Access(wanted.access) if wanted.access else None)
+    return find_card(choice), way
 
 
 def _tell(report: StepReport) -> None:
@@ -106,7 +87,7 @@ def _tell(report: StepReport) -> None:
         typer.echo(f"{report.name:12} note: {note}")
 
 
-def _summary(facts: dict[str, Any], intent: Intent) -> list[str]:
+def _summary(facts: Facts, intent: Intent) -> list[str]:
     resumed = f", continued after an interruption in step {facts['resumed']}" if facts["resumed"] else ""
     stopped = f"; stopped: {facts['stopped']}" if facts["stopped"] else ""
     words = {"done": "as intended", "failed": "NOT as intended", "would_change": "would be changed"}

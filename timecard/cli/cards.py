@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,20 +13,7 @@ import typer
 
 from timecard.boards.board import Role
 from timecard.card_protocols import Card
-from timecard.cli.common import (
-    NO_SOCKET,
-    AsJson,
-    CardId,
-    Pci,
-    VfioUser,
-    Way,
-    asked,
-    emit,
-    opened,
-    plain,
-    rows,
-    shown,
-)
+from timecard.cli.common import NO_SOCKET, Answer, AsJson, Facts, asked, emit, on_card, plain, rows, shown
 from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
 from timecard.errors import DeviceAbsentError, UnsupportedError
 from timecard.gnss.receiver import UbloxReceiver
@@ -58,40 +44,29 @@ def list_command(vfio_user: Sockets = None, as_json: AsJson = False) -> None:
         if not path.is_socket():
             raise DeviceAbsentError(str(path), "list", NO_SOCKET)
         cards.append(vfio_user_card(path))
-    if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(card) for card in cards]))
-        return
-    for card in cards:
-        typer.echo(_card_line(card))
-    if not cards:
+    emit([dataclasses.asdict(card) for card in cards], map(_card_line, cards), as_json)
+    if not cards and not as_json:
         typer.echo("timecard: no Time Card on the PCI bus; --vfio-user PATH names an emulated one", err=True)
 
 
-def info_command(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("info")
+def info_command(card: Card) -> Answer:
     """Show what one card, its receiver and its oscillator say now; without a choice, the only card there is.
 
     Changes no setting of clock, receiver or oscillator. It does take the serial lines: stop a daemon first.
     """
-    timebase = HostTimebase()
-    with opened("info", card_id, pci, vfio_user, access, timebase) as card:
-        facts = card_info(card, timebase)
-    emit(facts, _info_lines(facts), as_json)
+    facts = card_info(card, HostTimebase())
+    return facts, _info_lines(facts)
 
 
-def card_info(card: Card, timebase: Timebase) -> dict[str, Any]:
+def card_info(card: Card, timebase: Timebase) -> Facts:
     """Everything that the card, its receiver and its oscillator say, ready for JSON.
 
     The same keys on every board and way to it: what cannot be shown is null, its reason stands in ``reasons``
     under the same key. A card whose clock cannot be read raises ``TimeCardError``.
     """
     cross = card.clock.cross_timestamp()
-    host_tai_ns = _host_tai_ns(cross.mono_raw_ns, timebase)
+    host_ns = host_tai_ns() - (timebase.mono_ns() - cross.mono_raw_ns)
     questions = {
         "image": lambda: str(card.image()),
         "clock_status": card.clock_status,
@@ -122,7 +97,7 @@ def card_info(card: Card, timebase: Timebase) -> dict[str, Any]:
             "core_version": ".".join(map(str, status["version"])) if status.get("version") else None,
             "time_tai_ns": str(cross.card_tai_ns),
             "time_tai": date_text(cross.card_tai_ns),
-            "minus_host_ns": str(cross.card_tai_ns - host_tai_ns),
+            "minus_host_ns": str(cross.card_tai_ns - host_ns),
             "half_width_ns": cross.half_width_ns,
             "method": cross.method,
             "source": status["source"] if status else card.clock.source_name(),
@@ -135,7 +110,7 @@ def card_info(card: Card, timebase: Timebase) -> dict[str, Any]:
     }
 
 
-def _selector(card: Card) -> dict[str, Any]:
+def _selector(card: Card) -> Facts:
     found = card.selector()
     return {
         "pps_present": sorted(source.name for source in found.present),
@@ -158,10 +133,9 @@ def _oscillator(card: Card, timebase: Timebase) -> Any:
     return Sa5x(card.serial(Role.MAC), timebase).identify()
 
 
-def _host_tai_ns(mono_raw_ns: int, timebase: Timebase) -> int:
-    """The host's CLOCK_REALTIME as TAI at a raw monotonic instant that is just past."""
-    realtime_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
-    return realtime_ns + TAI_MINUS_UTC_2017_S * NS_PER_S - (timebase.mono_ns() - mono_raw_ns)
+def host_tai_ns() -> int:
+    """The host's CLOCK_REALTIME as TAI."""
+    return time.clock_gettime_ns(time.CLOCK_REALTIME) + TAI_MINUS_UTC_2017_S * NS_PER_S
 
 
 def date_text(tai_ns: int) -> str:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Concatenate, Final
 
 import typer
 
+from timecard.bringup.journal import SYSTEM_STATE
 from timecard.card import open_card
 from timecard.card_protocols import Card
 from timecard.card_values import Access
 from timecard.errors import DeviceAbsentError, TimeCardError
-from timecard.timebase import HostTimebase, Timebase
+from timecard.timebase import HostTimebase
 
+Facts = dict[str, Any]
+Answer = tuple[Facts, Iterable[str]]
+"""Facts, ready for JSON, and the lines that say the same."""
 NO_SOCKET: Final = "no socket there; is `timecard emulate` running?"
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
-EXIT_WOULD_CHANGE: Final = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CardId = Annotated[str | None, typer.Option("--id", help="Card by its id, as in `timecard list`.")]
@@ -52,29 +58,93 @@ class Choice:
     pci: str | None
 
 
-def choose(card_id: str | None, pci: str | None, vfio_user: Path | None, command: str) -> Choice:
-    """One choice out of three options; raises a usage error for two, ``DeviceAbsentError`` without socket."""
-    if sum(choice is not None for choice in (card_id, pci, vfio_user)) > 1:
-        raise typer.BadParameter("choose the card by one of --id, --pci and --vfio-user")
-    if vfio_user is not None and not vfio_user.is_socket():
-        raise DeviceAbsentError(str(vfio_user), command, NO_SOCKET)
-    return Choice(id=card_id, vfio_user=vfio_user, pci=pci)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CardOptions:
+    """What a command line says of the card and of the output. The fields are the options, in their order."""
+
+    command: str
+    card_id: CardId = None
+    pci: Pci = None
+    vfio_user: VfioUser = None
+    access: Way = None
+    as_json: AsJson = False
+
+    @property
+    def named(self) -> int:
+        """How many options name a card; without one, it is the only card there is."""
+        return sum(choice is not None for choice in (self.card_id, self.pci, self.vfio_user))
+
+    @property
+    def way(self) -> Access | None:
+        """The way that is insisted on."""
+        return None if self.access is None else Access(self.access.value)
+
+    def choice(self) -> Choice:
+        """Raises a usage error for two choices, ``DeviceAbsentError`` without socket."""
+        if self.named > 1:
+            raise typer.BadParameter("choose the card by one of --id, --pci and --vfio-user")
+        if self.vfio_user is not None and not self.vfio_user.is_socket():
+            raise DeviceAbsentError(str(self.vfio_user), self.command, NO_SOCKET)
+        return Choice(id=self.card_id, vfio_user=self.vfio_user, pci=self.pci)
+
+    def opened(self) -> Card:
+        """The chosen card, opened; raises as ``choice`` and ``open_card``."""
+        choice = self.choice()
+        if self.vfio_user is not None and self.access is not None:
+            raise typer.BadParameter("--access is about a card on the PCI bus, --vfio-user names a socket")
+        return open_card(choice, HostTimebase(), access=self.way)
+
+    def emit(self, facts: Any, lines: Iterable[str]) -> None:
+        """Print facts as JSON, or the lines that say the same."""
+        emit(facts, lines, self.as_json)
 
 
-def opened(
-    command: str,
-    card_id: str | None,
-    pci: str | None,
-    vfio_user: Path | None,
-    access: AccessName | None,
-    timebase: Timebase | None = None,
-) -> Card:
-    """The card that the options choose, opened; raises as ``choose`` and ``open_card``."""
-    choice = choose(card_id, pci, vfio_user, command)
-    if vfio_user is not None and access is not None:
-        raise typer.BadParameter("--access is about a card on the PCI bus, --vfio-user names a socket")
-    way = None if access is None else Access(access.value)
-    return open_card(choice, timebase or HostTimebase(), access=way)
+def card_options(
+    command: str, *, way: bool = True
+) -> Callable[[Callable[Concatenate[CardOptions, ...], None]], Callable[..., None]]:
+    """Give a command the options of ``CardOptions``, which it gets as its first argument.
+
+    They follow the command's own parameters in ``--help``; parameters behind a ``*`` stand between them and
+    ``--json``. Without ``way`` there is no ``--access``.
+    """
+    shared = dict(inspect.signature(CardOptions, eval_str=True).parameters)
+    del shared["command"]
+    if not way:
+        del shared["access"]
+
+    def decorate(function: Callable[Concatenate[CardOptions, ...], None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(**given: Any) -> None:
+            options = CardOptions(command=command, **{name: given.pop(name) for name in shared})
+            function(options, **given)
+
+        *card, as_json = shared.values()
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        behind = [each for each in own if each.kind is each.KEYWORD_ONLY]
+        before = [each for each in own if each not in behind]
+        ordered = [each.replace(kind=each.KEYWORD_ONLY) for each in (*before, *card, *behind, as_json)]
+        vars(run)["__signature__"] = inspect.Signature(ordered)  # which typer makes the options of
+        return run
+
+    return decorate
+
+
+def on_card(command: str) -> Callable[[Callable[Concatenate[Card, ...], Answer]], Callable[..., None]]:
+    """Make a command of a function that is given the opened card and answers with facts, and lines to print.
+
+    What has to be looked at before a card is opened needs ``card_options``.
+    """
+
+    def decorate(ask: Callable[Concatenate[Card, ...], Answer]) -> Callable[..., None]:
+        @functools.wraps(ask)
+        def run(options: CardOptions, /, **given: Any) -> None:
+            with options.opened() as card:
+                facts, lines = ask(card, **given)
+            options.emit(facts, lines)
+
+        return card_options(command)(run)
+
+    return decorate
 
 
 def usage(errors: Iterable[str]) -> typer.Exit:
@@ -128,3 +198,12 @@ def rows(pairs: Iterable[tuple[str, object]]) -> list[str]:
 def shown(value: object) -> str:
     """A value in a line of text."""
     return "unknown" if value is None else str(value)
+
+
+def state_root(state: Path | None = None) -> Path:
+    """Where state is kept: as told, else the system's folder for root, the user's XDG folder for others."""
+    if state is not None:
+        return state
+    if os.geteuid() == 0:
+        return SYSTEM_STATE
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / SYSTEM_STATE.name

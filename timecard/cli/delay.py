@@ -13,7 +13,7 @@ from timecard.bringup.intent_file import load_delays
 from timecard.bringup.steps_card import REGISTER_PLACES
 from timecard.bringup.toml_reader import IntentError
 from timecard.card_protocols import Card
-from timecard.cli.common import AsJson, CardId, Pci, VfioUser, Way, asked, emit, opened, usage
+from timecard.cli.common import CardOptions, Facts, asked, card_options, usage
 from timecard.errors import ProtocolError
 
 app = typer.Typer(
@@ -32,30 +32,21 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("show")
-def show_command(
-    file: LedgerFile = None,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@card_options("delay show")
+def show_command(options: CardOptions, file: LedgerFile = None) -> None:
     """Show the ledger of a file, the card's delay registers, and what counts twice or not at all."""
     ledger = _ledger(file) if file else None
-    with opened("delay show", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         facts = delay_facts(card, ledger)
-    emit(facts, _lines(facts), as_json)
+    options.emit(facts, _lines(facts))
 
 
 @app.command("set")
+@card_options("delay set")
 def set_command(
+    options: CardOptions,
     place: Annotated[str, typer.Argument(metavar="PLACE", help=" or ".join(REGISTER_PLACES))],
     delay_ns: Annotated[int, typer.Argument(metavar="NS", help="Delay to take out, in ns.")],
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Write one of the card's delay registers and read it back."""
     known = next((each for each in REGISTER_PLACES if each == place), None)
@@ -64,31 +55,28 @@ def set_command(
     low, high = PLACE_RANGE_NS[known]
     if not low <= delay_ns <= high:
         raise typer.BadParameter(f"{known} takes {low} to {high} ns, not {delay_ns}")
-    with opened("delay set", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         write_delay(card, known, delay_ns)
         facts = delay_facts(card, None)
-    emit(facts, _lines(facts), as_json)
+    options.emit(facts, _lines(facts))
 
 
 @app.command("apply")
+@card_options("delay apply")
 def apply_command(
+    options: CardOptions,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File with [[delays]] (TOML).")],
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Write what the ledger of a file says into the card's delay registers, and read it back."""
     ledger = _ledger(file)
-    with opened("delay apply", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         for place in REGISTER_PLACES:
             wanted_ns = ledger.register_ns(place)
             present_ns, reason = asked(delay_reader(card, place))
             if present_ns != wanted_ns and (reason is None or wanted_ns):
                 write_delay(card, place, wanted_ns)
         facts = delay_facts(card, ledger)
-    emit(facts, _lines(facts), as_json)
+    options.emit(facts, _lines(facts))
 
 
 def _ledger(file: Path) -> DelayLedger:
@@ -112,9 +100,9 @@ def delay_reader(card: Card, place: Any) -> Any:
     return lambda: delay_register(card, place).cable_delay_ns()
 
 
-def delay_facts(card: Card, ledger: DelayLedger | None) -> dict[str, Any]:
+def delay_facts(card: Card, ledger: DelayLedger | None) -> Facts:
     """Registers, ledger and what does not fit, ready for JSON."""
-    registers: list[dict[str, Any]] = []
+    registers: list[Facts] = []
     problems: list[str] = []
     for place in REGISTER_PLACES:
         found_ns, reason = asked(delay_reader(card, place))
@@ -147,7 +135,7 @@ def ledger_conflict(place: str, wanted_ns: int, found_ns: int | None) -> list[st
     return [f"{place}: {found_ns} ns are in force, the ledger says {wanted_ns} ns (timecard delay apply)"]
 
 
-def ledger_facts(ledger: DelayLedger) -> dict[str, Any]:
+def ledger_facts(ledger: DelayLedger) -> Facts:
     """The ledger, ready for JSON."""
     return {
         "rows": [
@@ -176,7 +164,7 @@ def ledger_facts(ledger: DelayLedger) -> dict[str, Any]:
     }
 
 
-def _lines(facts: dict[str, Any]) -> list[str]:
+def _lines(facts: Facts) -> list[str]:
     lines = [
         f"{row['place']:12} {row['reason'] or str(row['in_force_ns']) + ' ns in force'}"
         for row in facts["registers"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,8 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from timecard.card import find_card, open_card
-from timecard.card_values import Access
-from timecard.cli.common import AccessName, AsJson, CardId, Pci, VfioUser, Way, choose
+from timecard.cli.common import CardOptions, card_options
 from timecard.discovery import CardDescriptor, list_cards
 from timecard.doctor import (
     FactsError,
@@ -49,46 +47,28 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", help=HELP)(doctor_command)
 
 
+@card_options("doctor")
 def doctor_command(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    record: Record = None,
-    source: From = None,
-    verbose: Verbose = False,
-    as_json: AsJson = False,
+    options: CardOptions, *, record: Record = None, source: From = None, verbose: Verbose = False
 ) -> None:
     """Run the examination, or diagnose a recorded one."""
-    facts = _facts(card_id, pci, vfio_user, access, source)
+    facts = _facts(options, source)
     if record is not None:
         try:
             write_facts(record, facts)
         except FactsError as error:
             raise typer.BadParameter(str(error), param_hint="--record") from None
     findings = diagnose(facts)
-    if as_json:
-        typer.echo(json.dumps(report_json(facts, findings)))
-    else:
-        for line in report_lines(facts, findings, verbose=verbose):
-            typer.echo(line)
+    options.emit(report_json(facts, findings), report_lines(facts, findings, verbose=verbose))
     raise typer.Exit(exit_status(findings))
 
 
-def _facts(
-    card_id: str | None,
-    pci: str | None,
-    vfio_user: Path | None,
-    access: AccessName | None,
-    source: Path | None,
-) -> SystemFacts:
-    choice = choose(card_id, pci, vfio_user, "doctor")
-    chosen = card_id is not None or pci is not None or vfio_user is not None
+def _facts(options: CardOptions, source: Path | None) -> SystemFacts:
+    choice = options.choice()
     if source is None:
-        cards: list[CardDescriptor] = [find_card(choice)] if chosen else list_cards()
-        way = None if access is None else Access(access.value)
-        return examine(cards, Surroundings(opener=partial(open_card, access=way)))
-    if chosen or access is not None:
+        cards: list[CardDescriptor] = [find_card(choice)] if options.named else list_cards()
+        return examine(cards, Surroundings(opener=partial(open_card, access=options.way)))
+    if options.named or options.access is not None:
         raise typer.BadParameter("--from takes no card: the file has them")
     try:
         return read_facts(source)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,11 +23,10 @@ from timecard.board_data import (
     write_protected,
 )
 from timecard.card_protocols import Card
-from timecard.cli.common import AsJson, CardId, Pci, VfioUser, Way, emit, opened
+from timecard.cli.common import Answer, CardOptions, Facts, card_options, on_card, state_root
 from timecard.eeprom.parameters import Parameters, decode_parameters
 from timecard.errors import TimeCardError
 
-SYSTEM_STATE: Final = Path("/var/lib/time-appliance")
 _UNFIT_FOR_A_NAME: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
 Backup = Annotated[Path, typer.Argument(metavar="FILE", help="Backup, a JSON file.", show_default=False)]
@@ -53,62 +51,46 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="eeprom")
 
 
-def show_command(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("eeprom show")
+def show_command(card: Card) -> Answer:
     """Show who the card is, its disciplining parameters (ART), and what is wrong with either."""
-    with opened("eeprom show", card_id, pci, vfio_user, access) as card:
-        facts = eeprom_facts(card)
-    emit(facts, _lines(facts), as_json)
+    facts = eeprom_facts(card)
+    return facts, _lines(facts)
 
 
-def backup_command(
-    file: Backup,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("eeprom backup")
+def backup_command(card: Card, file: Backup) -> Answer:
     """Read everything and keep it in a file."""
-    with opened("eeprom backup", card_id, pci, vfio_user, access) as card:
-        taken = take_backup(card)
+    taken = take_backup(card)
     save_backup(taken, file)
     sizes = {name: len(raw) for name, raw in taken.contents.items()}
     areas = ", ".join(f"{name} ({size} bytes)" for name, size in sizes.items())
     facts = {"file": str(file), "card": taken.card_id, "areas": sizes}
-    emit(facts, [f"{file}: {areas} of card {taken.card_id}"], as_json)
+    return facts, [f"{file}: {areas} of card {taken.card_id}"]
 
 
+@card_options("eeprom restore")
 def restore_command(
+    options: CardOptions,
     file: OptionalBackup = None,
     identity: Identity = False,
     finish: Resume = False,
     back: Undo = False,
     journal: JournalPath = None,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Write a backup to the card, and read it back. After a power cut, run it again."""
     if sum((file is not None, finish, back)) != 1:
         raise typer.BadParameter("give a backup to restore, or --resume, or --undo")
-    with opened("eeprom restore", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         where = journal or default_journal(card.id)
         if file is not None:
             done = restore(card, load_backup(file), where, identity=identity)
         else:
             done = resume(card, where) if finish else undo(card, where)
-    emit(dataclasses.asdict(done), [_told(done)], as_json)
+    options.emit(dataclasses.asdict(done), [_told(done)])
 
 
-def eeprom_facts(card: Card) -> dict[str, Any]:
+def eeprom_facts(card: Card) -> Facts:
     """What ``show`` says, ready for JSON. Contents that make no sense are told as problems.
 
     Raises ``TimeCardError`` when the card is lost.
@@ -139,12 +121,8 @@ def eeprom_facts(card: Card) -> dict[str, Any]:
 
 
 def default_journal(card_id: str) -> Path:
-    """Where the journal of a card lies: the system's state for root, the user's XDG folder for others."""
-    if os.geteuid() == 0:
-        state = SYSTEM_STATE
-    else:
-        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / SYSTEM_STATE.name
-    return state / "eeprom" / f"{_UNFIT_FOR_A_NAME.sub('_', card_id)}.json"
+    """Where the journal of a card lies, in the folder for state."""
+    return state_root() / "eeprom" / f"{_UNFIT_FOR_A_NAME.sub('_', card_id)}.json"
 
 
 # --- internals ---

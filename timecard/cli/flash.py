@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -17,9 +16,8 @@ from typing import Annotated, Final
 import typer
 
 from timecard.boards import BOARDS
-from timecard.card import open_card
 from timecard.card_protocols import Card
-from timecard.cli.common import AsJson, CardId, Pci, VfioUser, choose
+from timecard.cli.common import AsJson, CardOptions, card_options, emit, rows, state_root
 from timecard.cli.flash_users import users_of
 from timecard.cli.progress import progress_bar
 from timecard.errors import DeviceAbsentError, RefusedError
@@ -28,12 +26,9 @@ from timecard.firmware.image import MAX_FILE, check_file, read_file
 from timecard.firmware.pins import PINS_FILE, Pin, find_pin, make_pin, read_pins
 from timecard.firmware.plan import Outcome, Plan
 from timecard.firmware.update import FirmwareUpdate
-from timecard.firmware.writer import Progress
-from timecard.timebase import HostTimebase
 
 EXIT_REFUSED: Final = 3
 EXIT_DIFFERS: Final = 4
-SYSTEM_STATE: Final = Path("/var/lib/time-appliance")
 POWER_CYCLE: Final = "the card goes on with its old image until its next power cycle (a cold boot)"
 _SHOWN: Final = 8
 
@@ -72,114 +67,77 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="flash")
 
 
+@card_options("flash plan", way=False)
 def plan_command(
+    options: CardOptions,
     image: ImageFile,
     sha256: Sha256 = None,
     image_version: ImageVersionText = None,
     pins: Pins = PINS_FILE,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
+    *,
     state: State = None,
-    as_json: AsJson = False,
 ) -> None:
     """Say what `apply` would do and why it would refuse; changes nothing."""
-    with _refusals(as_json):
+    with _refusals(options.as_json):
         checked = check_file(str(image), read_file(image))
         pin = _pin(checked.digests, sha256, image_version, pins)
-        with (
-            open_card(choose(card_id, pci, vfio_user, "flash plan"), HostTimebase()) as card,
-            progress_bar(as_json) as bar,
-        ):
-            plan = _update(card, state, bar).plan(checked, pin)
+        with _opened(options, state) as (card, update):
+            plan = update.plan(checked, pin)
             users = [str(user) for user in users_of(card)]
-    if as_json:
-        typer.echo(json.dumps(plan.to_json() | {"ok": not plan.refusals, "in_use_by": users}))
-    else:
-        for line in _plan_lines(plan, users):
-            typer.echo(line)
+    facts = plan.to_json() | {"ok": not plan.refusals, "in_use_by": users}
+    options.emit(facts, _plan_lines(plan, users))
     if plan.refusals:
         raise typer.Exit(EXIT_REFUSED)
 
 
+@card_options("flash apply", way=False)
 def apply_command(
+    options: CardOptions,
     image: OptionalImage = None,
     sha256: Sha256 = None,
     image_version: ImageVersionText = None,
     pins: Pins = PINS_FILE,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
+    *,
     state: State = None,
     in_use: InUse = False,
-    as_json: AsJson = False,
 ) -> None:
     """Write an approved image; without IMAGE, finish an update that a power cut ended."""
     if image is None and (sha256 is not None or image_version is not None):
         raise typer.BadParameter("--sha256 and --image-version need an IMAGE")
-    with _refusals(as_json):
+    with _refusals(options.as_json):
         data = None if image is None else read_file(image)
         checked = None if image is None or data is None else check_file(str(image), data)
         pin = None if checked is None else _pin(checked.digests, sha256, image_version, pins)
-        with (
-            open_card(choose(card_id, pci, vfio_user, "flash apply"), HostTimebase()) as card,
-            progress_bar(as_json) as bar,
-        ):
-            update = _update(card, state, bar)
+        with _opened(options, state) as (card, update):
             drain = _drain(card, in_use)
             outcome = update.resume(drain) if data is None else update.apply(data, str(image), pin, drain)
-    _tell(outcome, as_json)
+    _tell(options, outcome)
 
 
-def verify_command(
-    image: OptionalImage = None,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    state: State = None,
-    as_json: AsJson = False,
-) -> None:
+@card_options("flash verify", way=False)
+def verify_command(options: CardOptions, image: OptionalImage = None, *, state: State = None) -> None:
     """Compare the flash with an image, or with what was written last."""
-    with _refusals(as_json):
+    with _refusals(options.as_json):
         checked = None if image is None else check_file(str(image), read_file(image))
-        with (
-            open_card(choose(card_id, pci, vfio_user, "flash verify"), HostTimebase()) as card,
-            progress_bar(as_json) as bar,
-        ):
-            update = _update(card, state, bar)
+        with _opened(options, state) as (card, update):
             name, wrong = update.verify(checked)
             running = str(card.image())
-    if as_json:
-        typer.echo(
-            json.dumps({"ok": not wrong, "compared_with": name, "differs_at": wrong, "running": running})
-        )
-    elif wrong:
+    line = f"the flash holds {name}; the card runs {running}"
+    if wrong:
         places = ", ".join(f"{offset:#x}" for offset in wrong[:_SHOWN])
-        typer.echo(
-            f"the flash differs from {name} in {len(wrong)} sectors: {places}{' ...' * (len(wrong) > _SHOWN)}"
-        )
-    else:
-        typer.echo(f"the flash holds {name}; the card runs {running}")
+        more = " ..." * (len(wrong) > _SHOWN)
+        line = f"the flash differs from {name} in {len(wrong)} sectors: {places}{more}"
+    options.emit({"ok": not wrong, "compared_with": name, "differs_at": wrong, "running": running}, [line])
     if wrong:
         raise typer.Exit(EXIT_DIFFERS)
 
 
-def rollback_command(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    state: State = None,
-    in_use: InUse = False,
-    as_json: AsJson = False,
-) -> None:
+@card_options("flash rollback", way=False)
+def rollback_command(options: CardOptions, *, state: State = None, in_use: InUse = False) -> None:
     """Write back what the flash held before the last `apply`, whether that was finished or not."""
-    with (
-        _refusals(as_json),
-        open_card(choose(card_id, pci, vfio_user, "flash rollback"), HostTimebase()) as card,
-        progress_bar(as_json) as bar,
-    ):
-        outcome = _update(card, state, bar).rollback(_drain(card, in_use))
-    _tell(outcome, as_json)
+    with _refusals(options.as_json), _opened(options, state) as (card, update):
+        outcome = update.rollback(_drain(card, in_use))
+    _tell(options, outcome)
 
 
 def pack_command(
@@ -205,23 +163,16 @@ def pack_command(
         except FileExistsError as error:
             raise RefusedError(str(out), "pack", "exists already; nothing was written") from error
     facts = {"file": str(out), "sha256": checked.sha256, "payload_sha256": checked.payload_sha256}
-    typer.echo(json.dumps(facts) if as_json else f"{out}: SHA-256 {checked.sha256}")
-
-
-def state_root(state: Path | None) -> Path:
-    """Where state is kept: as told, else the system's folder for root, the user's XDG folder for others."""
-    if state is not None:
-        return state
-    if os.geteuid() == 0:
-        return SYSTEM_STATE
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / SYSTEM_STATE.name
+    emit(facts, [f"{out}: SHA-256 {checked.sha256}"], as_json)
 
 
 # --- internals ---
 
 
-def _update(card: Card, state: Path | None, progress: Progress) -> FirmwareUpdate:
-    return FirmwareUpdate.of_card(card, state_root(state), progress)
+@contextlib.contextmanager
+def _opened(options: CardOptions, state: Path | None) -> Iterator[tuple[Card, FirmwareUpdate]]:
+    with options.opened() as card, progress_bar(options.as_json) as bar:
+        yield card, FirmwareUpdate.of_card(card, state_root(state), bar)
 
 
 def _pin(digests: tuple[str, str], sha256: str | None, version: str | None, pins: Path) -> Pin | None:
@@ -266,7 +217,7 @@ def _refusals(as_json: bool) -> Iterator[None]:
 
 
 def _plan_lines(plan: Plan, users: list[str]) -> list[str]:
-    rows = [
+    told = [
         ("card", f"{plan.card} ({plan.board})"),
         ("flash", plan.flash),
         ("runs", plan.running or "unknown"),
@@ -276,19 +227,16 @@ def _plan_lines(plan: Plan, users: list[str]) -> list[str]:
         ("sectors", f"{plan.sectors_to_write} of {plan.sectors} to write, about {plan.seconds:g} s"),
     ]
     if plan.resumes:
-        rows.append(("resumes", "an update with this image was cut, and goes on"))
+        told.append(("resumes", "an update with this image was cut, and goes on"))
     if users:
-        rows.append(("in use by", ", ".join(users)))
-    rows += [("refused", reason) for reason in plan.refusals]
-    return [f"{name:12} {text}" for name, text in rows]
+        told.append(("in use by", ", ".join(users)))
+    told += [("refused", reason) for reason in plan.refusals]
+    return rows(told)
 
 
-def _tell(outcome: Outcome, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"ok": True} | dataclasses.asdict(outcome)))
-        return
-    if not outcome.sectors_written:
-        typer.echo("nothing to do: the flash holds it already")
-        return
+def _tell(options: CardOptions, outcome: Outcome) -> None:
     what = "rolled back" if outcome.action == "rollback" else f"version {outcome.version} is in the flash"
-    typer.echo(f"{what}, verified ({outcome.sectors_written} sectors written); {POWER_CYCLE}")
+    line = f"{what}, verified ({outcome.sectors_written} sectors written); {POWER_CYCLE}"
+    if not outcome.sectors_written:
+        line = "nothing to do: the flash holds it already"
+    options.emit({"ok": True} | dataclasses.asdict(outcome), [line])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from timecard.card_protocols import Card
-from timecard.card_values import CounterReading, GeneratorSettings, GeneratorState
-from timecard.cli.common import AsJson, CardId, Pci, VfioUser, Way, asked, emit, opened, plain
+from timecard.card_values import GeneratorSettings
+from timecard.cli.common import Answer, CardOptions, Facts, asked, card_options, on_card, plain
 from timecard.timescale import NS_PER_S
 
 outputs = typer.Typer(help="Signal generators: pulses at times of the card's clock.", no_args_is_help=True)
@@ -37,21 +38,16 @@ def register(parent: typer.Typer) -> None:
 
 
 @outputs.command("show")
-def show_outputs(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("output show")
+def show_outputs(card: Card) -> Answer:
     """Show what each generator does."""
-    with opened("output show", card_id, pci, vfio_user, access) as card:
-        facts = output_facts(card)
-    emit(facts, _lines(facts["generators"], "generator", _output_text), as_json)
+    return _each(card, "generator", lambda number: card.generator(number).state(), _output_text)
 
 
 @outputs.command("start")
+@card_options("output start")
 def start_output(
+    options: CardOptions,
     number: Number,
     frequency: Frequency = None,
     period_ns: Period = None,
@@ -61,89 +57,49 @@ def start_output(
     start_tai_ns: Start = None,
     repeat: Repeat = 0,
     active_low: ActiveLow = False,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Start a generator. To see the signal, route it: timecard sma set 3 out GEN1."""
     settings = generator_settings(
         frequency, period_ns, duty, pulse_ns, phase_ns, start_tai_ns, repeat, not active_low
     )
-    with opened("output start", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         state = card.generator(number).start(settings)
-        facts = {"card": card.id, "generator": number, **plain(state)}
-    emit(facts, [f"generator {number}  {_output_text(plain(state))}"], as_json)
+        facts, lines = _one(card, "generator", number, state, _output_text)
+    options.emit(facts, lines)
 
 
 @outputs.command("stop")
-def stop_output(
-    number: Number,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("output stop")
+def stop_output(card: Card, number: Number) -> Answer:
     """Stop a generator."""
-    with opened("output stop", card_id, pci, vfio_user, access) as card:
-        generator = card.generator(number)
-        generator.stop()
-        state = plain(generator.state())
-        facts = {"card": card.id, "generator": number, **state}
-    emit(facts, [f"generator {number}  {_output_text(state)}"], as_json)
+    generator = card.generator(number)
+    generator.stop()
+    return _one(card, "generator", number, generator.state(), _output_text)
 
 
 @counters.command("show")
-def show_counters(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("counter show")
+def show_counters(card: Card) -> Answer:
     """Show the newest result of each counter."""
-    with opened("counter show", card_id, pci, vfio_user, access) as card:
-        facts = counter_facts(card)
-    emit(facts, _lines(facts["counters"], "counter", _counter_text), as_json)
+    return _each(card, "counter", lambda number: card.counter(number).read(), _counter_text)
 
 
 @counters.command("start")
-def start_counter(
-    number: Number,
-    gate_s: Gate = 1,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("counter start")
+def start_counter(card: Card, number: Number, gate_s: Gate = 1) -> Answer:
     """Count over and over. The signal comes by: timecard sma set 1 in FREQ1."""
-    with opened("counter start", card_id, pci, vfio_user, access) as card:
-        counter = card.counter(number)
-        counter.start(gate_s)
-        reading = plain(counter.read())
-        facts = {"card": card.id, "counter": number, **reading}
-    emit(facts, [f"counter {number}  {_counter_text(reading)}"], as_json)
+    counter = card.counter(number)
+    counter.start(gate_s)
+    return _one(card, "counter", number, counter.read(), _counter_text)
 
 
 @counters.command("stop")
-def stop_counter(
-    number: Number,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("counter stop")
+def stop_counter(card: Card, number: Number) -> Answer:
     """Switch a counter off."""
-    with opened("counter stop", card_id, pci, vfio_user, access) as card:
-        counter = card.counter(number)
-        counter.stop()
-        reading = plain(counter.read())
-        facts = {"card": card.id, "counter": number, **reading}
-    emit(facts, [f"counter {number}  {_counter_text(reading)}"], as_json)
+    counter = card.counter(number)
+    counter.stop()
+    return _one(card, "counter", number, counter.read(), _counter_text)
 
 
 def generator_settings(
@@ -182,41 +138,23 @@ def generator_settings(
     )
 
 
-def output_facts(card: Card) -> dict[str, Any]:
-    """All generators, ready for JSON: null with a reason where there is none."""
-    return {
-        "card": card.id,
-        "board": card.board.name,
-        "generators": [_numbered(n, *asked(partial(_generator_state, card, n))) for n in NUMBERS],
-    }
+def _each(card: Card, name: str, ask: Callable[[int], object], text: Callable[[Facts], str]) -> Answer:
+    """All generators, or all counters: null with a reason where there is none."""
+    found: list[Facts] = []
+    for number in NUMBERS:
+        state, reason = asked(partial(ask, number))
+        found.append({"number": number, "state": state, "reason": reason})
+    lines = [f"{name} {row['number']}  {row['reason'] or text(row['state'])}" for row in found]
+    return {"card": card.id, "board": card.board.name, f"{name}s": found}, lines
 
 
-def counter_facts(card: Card) -> dict[str, Any]:
-    """All counters, ready for JSON."""
-    return {
-        "card": card.id,
-        "board": card.board.name,
-        "counters": [_numbered(n, *asked(partial(_reading, card, n))) for n in NUMBERS],
-    }
+def _one(card: Card, name: str, number: int, state: object, text: Callable[[Facts], str]) -> Answer:
+    """One generator or counter."""
+    facts = {"card": card.id, name: number, **plain(state)}
+    return facts, [f"{name} {number}  {text(facts)}"]
 
 
-def _generator_state(card: Card, number: int) -> GeneratorState:
-    return card.generator(number).state()
-
-
-def _reading(card: Card, number: int) -> CounterReading:
-    return card.counter(number).read()
-
-
-def _numbered(number: int, state: Any, reason: str | None) -> dict[str, Any]:
-    return {"number": number, "state": state, "reason": reason}
-
-
-def _lines(found: list[dict[str, Any]], name: str, text: Any) -> list[str]:
-    return [f"{name} {row['number']}  {row['reason'] or text(row['state'])}" for row in found]
-
-
-def _output_text(state: dict[str, Any]) -> str:
+def _output_text(state: Facts) -> str:
     if not state["running"]:
         return f"stopped{': ' + state['error'] if state['error'] else ''}"
     sense = "high" if state["active_high"] else "low"
@@ -225,7 +163,7 @@ def _output_text(state: dict[str, Any]) -> str:
     )
 
 
-def _counter_text(reading: dict[str, Any]) -> str:
+def _counter_text(reading: Facts) -> str:
     if not reading["gate_s"]:
         return "off"
     result = reading["error"] or (

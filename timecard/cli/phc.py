@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -15,11 +13,11 @@ from timecard.bringup.bench import Bench
 from timecard.bringup.intent import Intent
 from timecard.card_protocols import Card, EdgeChannel
 from timecard.card_values import GeneratorSettings
-from timecard.cli.cards import date_text
-from timecard.cli.common import AsJson, CardId, Pci, VfioUser, Way, emit, opened, plain
+from timecard.cli.cards import date_text, host_tai_ns
+from timecard.cli.common import Answer, CardOptions, Facts, card_options, on_card, plain, rows
 from timecard.errors import DeviceTimeoutError
 from timecard.timebase import HostTimebase, Timebase
-from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S, nearest_second_ns
+from timecard.timescale import NS_PER_S, nearest_second_ns
 from timecard.values import CrossTimestamp, EdgeStamp
 
 app = typer.Typer(help="The card's clock: read, set, step, steer, compare.", no_args_is_help=True)
@@ -38,176 +36,134 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("read")
-def read_command(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("phc read")
+def read_command(card: Card) -> Answer:
     """Read the clock."""
-    with opened("phc read", card_id, pci, vfio_user, access) as card:
-        facts = clock_facts(card)
-    emit(facts, _clock_lines(facts), as_json)
+    return _clock(card)
 
 
 @app.command("set")
+@card_options("phc set")
 def set_command(
+    options: CardOptions,
     when: Annotated[
         str, typer.Argument(metavar="TIME", help="`host`, a TAI date (2026-10-02T12:00:00), or TAI in ns.")
     ],
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Set the clock. A clock that follows GNSS sets itself again; running generators stop."""
     tai_ns = None if when == "host" else parse_time(when)
-    with opened("phc set", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         if tai_ns is None:
-            card.clock.step_ns(_host_tai_ns() - card.clock.now_tai_ns())
+            card.clock.step_ns(host_tai_ns() - card.clock.now_tai_ns())
         else:
             card.clock.set_tai_ns(tai_ns)
-        facts = clock_facts(card)
-    emit(facts, _clock_lines(facts), as_json)
+        facts, lines = _clock(card)
+    options.emit(facts, lines)
 
 
 @app.command("step", context_settings=NEGATIVE_NUMBERS)
+@on_card("phc step")
 def step_command(
-    delta_ns: Annotated[int, typer.Argument(metavar="NS", help="To add to the clock, in ns.")],
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+    card: Card, delta_ns: Annotated[int, typer.Argument(metavar="NS", help="To add to the clock, in ns.")]
+) -> Answer:
     """Add to the clock at once. Below 50 ms the kernel driver spreads it over one second."""
-    with opened("phc step", card_id, pci, vfio_user, access) as card:
-        card.clock.step_ns(delta_ns)
-        facts = clock_facts(card) | {"stepped_ns": delta_ns}
-    emit(facts, _clock_lines(facts), as_json)
+    card.clock.step_ns(delta_ns)
+    facts, lines = _clock(card)
+    return facts | {"stepped_ns": delta_ns}, lines
 
 
 @app.command("steer", context_settings=NEGATIVE_NUMBERS)
+@on_card("phc steer")
 def steer_command(
+    card: Card,
     frequency_ppb: Annotated[float, typer.Argument(metavar="PPB", help="Positive makes it faster.")],
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Answer:
     """Let the clock run faster or slower. It has to follow the registers: timecard phc source REGS."""
-    with opened("phc steer", card_id, pci, vfio_user, access) as card:
-        in_force_ppb = card.clock.set_frequency_ppb(frequency_ppb)
-        facts = clock_facts(card) | {"frequency_ppb": in_force_ppb}
-    emit(facts, [*_clock_lines(facts), f"{'frequency':12} {in_force_ppb:+.6f} ppb in force"], as_json)
+    in_force_ppb = card.clock.set_frequency_ppb(frequency_ppb)
+    facts, lines = _clock(card)
+    frequency = rows([("frequency", f"{in_force_ppb:+.6f} ppb in force")])
+    return facts | {"frequency_ppb": in_force_ppb}, [*lines, *frequency]
 
 
 @app.command("source")
+@on_card("phc source")
 def source_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="PPS, REGS, TOD, ...")],
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+    card: Card, name: Annotated[str, typer.Argument(metavar="NAME", help="PPS, REGS, TOD, ...")]
+) -> Answer:
     """Let the clock follow another source."""
-    with opened("phc source", card_id, pci, vfio_user, access) as card:
-        card.clock.select_source(name.upper())
-        facts = clock_facts(card)
-    emit(facts, _clock_lines(facts), as_json)
+    card.clock.select_source(name.upper())
+    return _clock(card)
 
 
 @app.command("compare")
-def compare_command(
-    count: Samples = 5,
-    interval_s: Interval = 1.0,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("phc compare")
+def compare_command(card: Card, count: Samples = 5, interval_s: Interval = 1.0) -> Answer:
     """Compare the card's clock with the host's: cross timestamps with the bound of their error."""
-    timebase = HostTimebase()
-    with opened("phc compare", card_id, pci, vfio_user, access, timebase) as card:
-        samples = list(compare(card, timebase, count, interval_s))
+    samples = list(compare(card, HostTimebase(), count, interval_s))
     best_ns = min(sample["half_width_ns"] for sample in samples)
     facts = {"card": card.id, "samples": samples, "best_half_width_ns": best_ns}
-    emit(facts, [_sample_line(sample) for sample in samples], as_json)
+    return facts, [_sample_line(sample) for sample in samples]
 
 
 @app.command("watch-edges")
+@card_options("phc watch-edges")
 def watch_command(
+    options: CardOptions,
     channel: Annotated[
         str, typer.Option("--channel", help="ts0 GNSS, ts1 to ts4 SMA inputs, ts5 the clock.")
     ] = "ts0",
     count: Samples = 5,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, max=86_400.0)] = 5.0,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Print rising edges as the card's clock saw them; one JSON object a line with --json.
 
     The timestamper is switched off again, unless it was on before.
     """
     timebase = HostTimebase()
-    with opened("phc watch-edges", card_id, pci, vfio_user, access, timebase) as card:
+    with options.opened() as card:
         edges = Bench(card, Intent(), timebase)
         was_on = edges.stamping(channel)
         source = edges.timestamper(channel)
         try:
             for stamp in watch(source, timebase, count, timeout_s, card.name):
                 facts = edge_facts(stamp)
-                typer.echo(json.dumps(facts) if as_json else _edge_line(facts))
+                options.emit(facts, [_edge_line(facts)])
         finally:
             if not was_on:
                 source.disable()
 
 
 @app.command("pulse")
+@on_card("phc pulse")
 def pulse_command(
+    card: Card,
     generator: Annotated[int, typer.Option("--generator", min=1, max=4, help="Which one makes it.")] = 1,
     period_ns: Annotated[int, typer.Option("--period-ns", min=1)] = NS_PER_S,
     duty: Annotated[float, typer.Option("--duty", metavar="PERCENT", min=1.0, max=99.0)] = 10.0,
     off: Annotated[bool, typer.Option("--off", help="Stop it.")] = False,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Answer:
     """Make a periodic pulse at whole periods of the clock (PEROUT); `timecard output` can do more."""
-    with opened("phc pulse", card_id, pci, vfio_user, access) as card:
-        maker = card.generator(generator)
-        if off:
-            maker.stop()
-        else:
-            maker.start(
-                GeneratorSettings(period_ns=period_ns, pulse_ns=max(1, round(period_ns * duty / 100)))
-            )
-        state = plain(maker.state())
-        facts = {"card": card.id, "generator": generator, **state}
-    text = f"every {state['period_ns']} ns, {state['pulse_ns']} ns" if state["running"] else "stopped"
-    emit(facts, [f"generator {generator}  {text}"], as_json)
+    maker = card.generator(generator)
+    if off:
+        maker.stop()
+    else:
+        maker.start(GeneratorSettings(period_ns=period_ns, pulse_ns=max(1, round(period_ns * duty / 100))))
+    state = maker.state()
+    text = f"every {state.period_ns} ns, {state.pulse_ns} ns" if state.running else "stopped"
+    return {"card": card.id, "generator": generator, **plain(state)}, [f"generator {generator}  {text}"]
 
 
-def clock_facts(card: Card) -> dict[str, Any]:
-    """The clock, ready for JSON."""
+def _clock(card: Card) -> Answer:
+    """What the clock says."""
     tai_ns = card.clock.now_tai_ns()
-    return {
+    facts = {
         "card": card.id,
         "time_tai_ns": str(tai_ns),
         "time_tai": date_text(tai_ns),
         "source": card.clock.source_name(),
         "max_frequency_ppb": card.clock.max_frequency_ppb,
     }
+    return facts, rows([("clock", facts["time_tai"]), ("source", facts["source"])])
 
 
 def parse_time(text: str) -> int:
@@ -226,13 +182,13 @@ def parse_time(text: str) -> int:
     raise typer.BadParameter(f"{text!r} is neither `host`, nor a TAI date without zone, nor TAI in ns")
 
 
-def compare(card: Card, timebase: Timebase, count: int, interval_s: float) -> Iterator[dict[str, Any]]:
+def compare(card: Card, timebase: Timebase, count: int, interval_s: float) -> Iterator[Facts]:
     """Comparisons of the card's clock with the host's, ready for JSON."""
     for number in range(count):
         if number:
             timebase.sleep_s(interval_s)
         cross: CrossTimestamp = card.clock.cross_timestamp()
-        host_ns = _host_tai_ns() - (timebase.mono_ns() - cross.mono_raw_ns)
+        host_ns = host_tai_ns() - (timebase.mono_ns() - cross.mono_raw_ns)
         yield {
             "card_tai_ns": str(cross.card_tai_ns),
             "mono_raw_ns": str(cross.mono_raw_ns),
@@ -257,7 +213,7 @@ def watch(
         yield stamp
 
 
-def edge_facts(stamp: EdgeStamp) -> dict[str, Any]:
+def edge_facts(stamp: EdgeStamp) -> Facts:
     """An edge, ready for JSON; ``offset_ns`` from the nearest second of the card's clock."""
     return {
         "channel": stamp.channel,
@@ -268,21 +224,13 @@ def edge_facts(stamp: EdgeStamp) -> dict[str, Any]:
     }
 
 
-def _host_tai_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_REALTIME) + TAI_MINUS_UTC_2017_S * NS_PER_S
-
-
-def _clock_lines(facts: dict[str, Any]) -> list[str]:
-    return [f"{'clock':12} {facts['time_tai']}", f"{'source':12} {facts['source']}"]
-
-
-def _sample_line(sample: dict[str, Any]) -> str:
+def _sample_line(sample: Facts) -> str:
     return (
         f"{sample['minus_host_ns']:+d} ns from the host's clock, +- {sample['half_width_ns']:.0f} ns "
         f"({sample['method']})"
     )
 
 
-def _edge_line(facts: dict[str, Any]) -> str:
+def _edge_line(facts: Facts) -> str:
     dropped = ", edges were lost before" if facts["dropped"] else ""
     return f"{facts['channel']} {date_text(int(facts['card_tai_ns']))}, {facts['offset_ns']:+d} ns{dropped}"

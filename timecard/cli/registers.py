@@ -7,12 +7,13 @@ off besides is said, and what could destroy something is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from timecard.bringup.card_settings import registers_of
-from timecard.cli.common import AsJson, CardId, Pci, VfioUser, Way, emit, opened
+from timecard.card_protocols import Card
+from timecard.cli.common import Answer, CardOptions, Facts, card_options, on_card
 from timecard.pcie.safe_registers import (
     NamedRegister,
     find_register,
@@ -34,60 +35,45 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("dump")
+@on_card("registers dump")
 def dump_command(
+    card: Card,
     blocks: Annotated[list[str] | None, typer.Argument(metavar="BLOCK...", help="Else all.")] = None,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Answer:
     """Print every register that can be read without changing anything; the others with the reason."""
-    with opened("registers dump", card_id, pci, vfio_user, access) as card:
-        bus = registers_of(card, "read registers")
-        unknown = [name for name in blocks or [] if name not in bus.board.blocks]
-        if unknown:
-            raise typer.BadParameter(
-                f"{bus.board.product} has no block {unknown[0]!r}; there are {', '.join(bus.board.blocks)}"
-            )
-        found = list(dump(bus, blocks))
-        facts = {"card": card.id, "board": card.board.name, "registers": found}
-    emit(facts, [_line(row) for row in found], as_json)
+    bus = registers_of(card, "read registers")
+    unknown = [name for name in blocks or [] if name not in bus.board.blocks]
+    if unknown:
+        raise typer.BadParameter(
+            f"{bus.board.product} has no block {unknown[0]!r}; there are {', '.join(bus.board.blocks)}"
+        )
+    found = list(dump(bus, blocks))
+    return {"card": card.id, "board": card.board.name, "registers": found}, [_line(row) for row in found]
 
 
 @app.command("read")
-def read_command(
-    name: Name,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("registers read")
+def read_command(card: Card, name: Name) -> Answer:
     """Read one register; refused where reading changes something."""
-    with opened("registers read", card_id, pci, vfio_user, access) as card:
-        bus = registers_of(card, "read a register")
-        row = find_register(bus.board, name)
-        reason = why_not_read(bus, row)
-        if reason is not None:
-            raise typer.BadParameter(f"{name}: {reason}")
-        facts = _value(row, bus.read32(row.offset), None)
-    emit(facts, [_line(facts)], as_json)
+    bus = registers_of(card, "read a register")
+    row = find_register(bus.board, name)
+    reason = why_not_read(bus, row)
+    if reason is not None:
+        raise typer.BadParameter(f"{name}: {reason}")
+    facts = _value(row, bus.read32(row.offset), None)
+    return facts, [_line(facts)]
 
 
 @app.command("write")
+@card_options("registers write")
 def write_command(
+    options: CardOptions,
     name: Name,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="32 bits, decimal or 0x...")],
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
 ) -> None:
     """Write one register, and say what that does. Stop a daemon first: it writes the same registers."""
     word = _word(value)
-    with opened("registers write", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         bus = registers_of(card, "write a register")
         row = find_register(bus.board, name)
         reason = why_not_write(bus, row)
@@ -97,11 +83,11 @@ def write_command(
         bus.write32(row.offset, word)
         unreadable = why_not_read(bus, row)
         found = None if unreadable else bus.read32(row.offset)
-        facts = {**_value(row, found, unreadable), "written": f"{word:#010x}", "effect": effect}
-    emit(facts, [*([f"{name}: {effect}"] if effect else []), _line(facts)], as_json)
+    facts = {**_value(row, found, unreadable), "written": f"{word:#010x}", "effect": effect}
+    options.emit(facts, [*([f"{name}: {effect}"] if effect else []), _line(facts)])
 
 
-def dump(bus: RegisterBus, blocks: list[str] | None) -> Iterator[dict[str, Any]]:
+def dump(bus: RegisterBus, blocks: list[str] | None) -> Iterator[Facts]:
     """Registers of the given blocks, or of all, ready for JSON; null with the reason if not to be read."""
     for row in registers(bus.board):
         if blocks and row.block not in blocks:
@@ -110,7 +96,7 @@ def dump(bus: RegisterBus, blocks: list[str] | None) -> Iterator[dict[str, Any]]
         yield _value(row, None if reason else bus.read32(row.offset), reason)
 
 
-def _value(row: NamedRegister, value: int | None, reason: str | None) -> dict[str, Any]:
+def _value(row: NamedRegister, value: int | None, reason: str | None) -> Facts:
     return {
         "name": row.name,
         "offset": f"{row.offset:#010x}",
@@ -120,7 +106,7 @@ def _value(row: NamedRegister, value: int | None, reason: str | None) -> dict[st
     }
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: Facts) -> str:
     return f"{row['offset']}  {row['name']:28} {row['access']:4} {row['value'] or row['reason']}"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from timecard.bringup.step_sma import refuse_impossible
 from timecard.card_protocols import Card
-from timecard.cli.common import AsJson, CardId, Pci, VfioUser, Way, emit, opened
+from timecard.cli.common import Answer, CardOptions, Facts, card_options, on_card
 from timecard.errors import ProtocolError
 
 app = typer.Typer(help="SMA connectors: what they do, and routing them.", no_args_is_help=True)
@@ -27,34 +27,22 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("show")
-def show_command(
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
-) -> None:
+@on_card("sma show")
+def show_command(card: Card) -> Answer:
     """Show what each connector does, and which functions the board has."""
-    with opened("sma show", card_id, pci, vfio_user, access) as card:
-        facts = sma_facts(card)
-    emit(facts, _lines(facts), as_json)
+    facts = sma_facts(card)
+    return facts, _lines(facts)
 
 
 @app.command("set")
+@card_options("sma set")
 def set_command(
-    connector: Connector,
-    direction: Direction,
-    functions: Functions = None,
-    card_id: CardId = None,
-    pci: Pci = None,
-    vfio_user: VfioUser = None,
-    access: Way = None,
-    as_json: AsJson = False,
+    options: CardOptions, connector: Connector, direction: Direction, functions: Functions = None
 ) -> None:
     """Route a connector; what cannot be is refused with the reason and what would do."""
     if direction not in ("in", "out", "off"):
         raise typer.BadParameter(f"direction is in, out or off, not {direction!r}")
-    with opened("sma set", card_id, pci, vfio_user, access) as card:
+    with options.opened() as card:
         names = known_names(card, direction, functions or [])
         refuse_impossible(card, connector, direction, names)
         card.sma.set(connector, direction, names)
@@ -62,7 +50,7 @@ def set_command(
         if found.direction != direction or set(found.functions) != set(names):
             raise ProtocolError(card.name, f"route sma{connector}", f"the card shows {found} afterwards")
         facts = sma_facts(card)
-    emit(facts, _lines(facts), as_json)
+    options.emit(facts, _lines(facts))
 
 
 def known_names(card: Card, direction: str, functions: list[str]) -> list[str]:
@@ -72,7 +60,7 @@ def known_names(card: Card, direction: str, functions: list[str]) -> list[str]:
     return [spelling.get(name.lower(), name) for name in functions]
 
 
-def sma_facts(card: Card) -> dict[str, Any]:
+def sma_facts(card: Card) -> Facts:
     """Connectors and what there is to choose, ready for JSON."""
     return {
         "card": card.id,
@@ -87,7 +75,7 @@ def sma_facts(card: Card) -> dict[str, Any]:
     }
 
 
-def _lines(facts: dict[str, Any]) -> list[str]:
+def _lines(facts: Facts) -> list[str]:
     connectors = [
         f"sma{each['number']}  {each['direction']:4} {' '.join(each['functions'])}".rstrip()
         for each in facts["connectors"]

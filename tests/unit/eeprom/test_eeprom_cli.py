@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from timecard.cli import eeprom
+from timecard.cli import common
 from timecard.cli import main as cli
 from timecard.emulator.control import request
 
@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eeprom, "SYSTEM_STATE", tmp_path / "state")
+    monkeypatch.setattr(common, "SYSTEM_STATE", tmp_path / "state")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
