@@ -4,6 +4,8 @@ BENCHES := bench-emulator bench-timescale bench-timescale_series bench-ptp
 
 BIN := .venv/bin
 RUN_OPTIONS ?=
+# Tests of one file stay together, as they share what they start; much of their time is waiting.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
 run: setup
 	@exec $(BIN)/time-appliance run --virtual $(RUN_OPTIONS)
@@ -33,10 +35,10 @@ check: setup-test
 	$(BIN)/lint-imports
 
 test: check setup-vm
-	$(BIN)/pytest -m "not full"
+	$(PYTEST) -m "not full"
 
 test-full: check setup-vm
-	$(BIN)/pytest --junitxml=run/test-full.xml
+	$(PYTEST) --junitxml=run/test-full.xml
 	$(BIN)/python tools/record.py test-full run/test-full.xml
 
 vm-test: setup-vm
