@@ -7,6 +7,7 @@ Opening has no side effect. What the driver does not show raises ``UnsupportedEr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -163,10 +164,9 @@ class KernelCard:
 
     def image(self) -> ImageVersion:
         """Which FPGA image runs; only devlink tells."""
-        image = self.devlink().image
-        if image is None:
+        if self._image is None:
             raise self._unsupported("read image", "the driver told devlink no version of the form tag.number")
-        return image
+        return self._image
 
     def clock_status(self) -> ClockStatus:
         """What the driver shows of the clock's own account: no core version, no holdover."""
@@ -236,6 +236,15 @@ class KernelCard:
         self.close()
 
     # --- internals ---
+
+    @cached_property
+    def _image(self) -> ImageVersion | None:
+        """Asked once: another image comes with a reset, and then this card is lost.
+
+        Whenever devlink asks, ``ptp_ocp`` looks for the EEPROM again and puts a line into the kernel's log
+        while it cannot read it (``ptp_ocp_read_eeprom``).
+        """
+        return self.devlink().image
 
     def _open_serial(self, role: Role, baud: int | None) -> TtyStream:
         operation = f"open {role.name} port"

@@ -465,6 +465,24 @@ def test_the_image_by_devlink(running: dict[str, str], image: ImageVersion | Non
     assert DevlinkInfo(driver="ptp_ocp", serial_number=None, running=running).image == image
 
 
+@pytest.mark.parametrize("image", ["0.28", "x"])
+def test_devlink_is_asked_for_the_image_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str
+) -> None:
+    asked = []
+
+    def answer(address: str) -> DevlinkInfo:
+        asked.append(address)
+        return DevlinkInfo(driver="ptp_ocp", serial_number=None, running={"fw": image})
+
+    monkeypatch.setattr("timecard.kernel.kernel_card.devlink_info", answer)
+    tree = Tree(root=tmp_path)
+    with tree.open() as card:
+        shown = {card.facts().image_version for _ in range(3)}
+    assert shown == {"fw 0.28" if image == "0.28" else None}
+    assert asked == [ADDRESS]
+
+
 def test_devlink_of_a_device_that_is_not_there() -> None:
     """The kernel's own answer, or that it has no devlink."""
     with pytest.raises((DeviceAbsentError, UnsupportedError)):
