@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from timecard.errors import TimeCardError, UnsupportedError
@@ -21,6 +22,9 @@ from timecard.values import EdgeStamp
 SLICE_S: Final = 0.05
 """How long a waiter sleeps without looking whether another thread has fetched its event."""
 
+SILENT_NS: Final = 3 * NS_PER_S
+"""Without an edge for so long, a channel is switched on once more: to the driver that is nothing new."""
+
 
 class EdgeQueue:
     """The events of one open PHC, sorted by channel. May be used by several threads."""
@@ -31,6 +35,10 @@ class EdgeQueue:
         self._lock = threading.Lock()
         self._waiting: dict[int, deque[tuple[int, int]]] = {}
         self._lossy: set[int] = set()
+
+    def mono_ns(self) -> int:
+        """Now, by the clock that events are stamped with."""
+        return self._timebase.mono_ns()
 
     def open(self, channel: int) -> None:
         """Keep events of ``channel`` from now on; older ones are thrown away."""
@@ -89,13 +97,23 @@ class EdgeQueue:
 class KernelTimestamper:
     """``EdgeChannel`` on EXTTS."""
 
-    def __init__(self, phc: Phc, queue: EdgeQueue, channel: str) -> None:
+    def __init__(
+        self,
+        phc: Phc,
+        queue: EdgeQueue,
+        channel: str,
+        stamps_already: Callable[[str], bool] = lambda channel: False,
+    ) -> None:
+        """``stamps_already``: whether another program has the channel switched on, as far as can be seen."""
         self.channel = channel
         self.name = f"{phc.name} {channel}"
         self._phc = phc
         self._queue = queue
         self._number = int(channel.removeprefix("ts"))
+        self._stamps_already = stamps_already
+        self._leave_on = False
         self._count = 0
+        self._heard_ns = 0
         self.enabled = False
 
     def enable(self, *, cable_delay_ns: int = 0) -> None:
@@ -106,8 +124,12 @@ class KernelTimestamper:
                 "enable",
                 f"the driver cannot set a cable delay ({cable_delay_ns} ns): compensate it in software",
             )
+        if not self.enabled:
+            # The kernel counts no users: whoever switches a channel off, does so for all programs.
+            self._leave_on = self._stamps_already(self.channel)
         self._queue.open(self._number)
         self._count = 0
+        self._heard_ns = self._queue.mono_ns()
         try:
             self._phc.enable_extts(self._number)
         except UnsupportedError as error:
@@ -121,10 +143,11 @@ class KernelTimestamper:
         self.enabled = True
 
     def disable(self) -> None:
-        """Latch no more."""
+        """Latch no more; a channel that another program had switched on before stays on."""
         self.enabled = False
         self._queue.shut(self._number)
-        self._phc.disable_extts(self._number)
+        if not self._leave_on:
+            self._phc.disable_extts(self._number)
 
     def release(self) -> None:
         """Disable it if it was enabled here; never raises, as the card may have gone."""
@@ -145,7 +168,9 @@ class KernelTimestamper:
         """The next edge; ``event_count`` counts those that the kernel delivered since ``enable``."""
         taken = self._queue.take(self._number)
         if taken is None:
+            self._switch_on_again()
             return None
+        self._heard_ns = self._queue.mono_ns()
         edge_ns, read_mono_ns, lost = taken
         self._count += 1
         return EdgeStamp(
@@ -155,3 +180,10 @@ class KernelTimestamper:
             dropped=lost,
             read_mono_ns=read_mono_ns,
         )
+
+    def _switch_on_again(self) -> None:
+        """A channel that says nothing may have been switched off by another program that ended."""
+        now_ns = self._queue.mono_ns()
+        if self.enabled and now_ns - self._heard_ns > SILENT_NS:
+            self._heard_ns = now_ns
+            self._phc.enable_extts(self._number)

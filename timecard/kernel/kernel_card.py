@@ -110,7 +110,7 @@ class KernelCard:
                 "open timestamper", f"no channel {channel!r}, only {', '.join(self.board.channels)}"
             )
         if channel not in self._timestampers:
-            self._timestampers[channel] = KernelTimestamper(self.phc, self._edges, channel)
+            self._timestampers[channel] = KernelTimestamper(self.phc, self._edges, channel, self._stamps)
         return self._timestampers[channel]
 
     def generator(self, number: int) -> KernelGenerator:
@@ -245,6 +245,11 @@ class KernelCard:
         while it cannot read it (``ptp_ocp_read_eeprom``).
         """
         return self.devlink().image
+
+    def _stamps(self, channel: str) -> bool:
+        """Whether the channel is on already, where debugfs tells."""
+        summary = shown.summary_or_none(self)
+        return summary is not None and channel in summary.timestampers_on
 
     def _open_serial(self, role: Role, baud: int | None) -> TtyStream:
         operation = f"open {role.name} port"

@@ -30,6 +30,7 @@ _NOT_SHOWN: Final = {
     "clock holdover": "the driver does not show this bit of the clock's status",
     "10 MHz selection": "the driver does not show which 10 MHz the FPGA takes",
     "pps input settings": "the driver shows neither polarity, width nor delay of the pulse input",
+    "receiver in time of day": "the driver does not show fix, antenna and satellites that the core decoded",
     "timestamper delay": "the driver leaves the delay register of the timestampers alone",
     "dropped edges": "the driver does not tell edges that found the latch occupied",
     "sma off": "the driver shows an output that is off as 10 MHz",

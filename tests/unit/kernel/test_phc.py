@@ -169,3 +169,43 @@ def test_a_delay_or_an_absent_channel_is_unsupported() -> None:
         with pytest.raises((UnsupportedError, ProtocolError, DeviceLostError)):
             stamper.enable()
         assert not stamper.enabled
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_channel_that_others_use_stays_on(
+    queue: tuple[Phc, int], monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    phc, _ = queue
+    asked: list[str] = []
+    monkeypatch.setattr(phc, "enable_extts", lambda channel: asked.append(f"on {channel}"))
+    monkeypatch.setattr(phc, "disable_extts", lambda channel: asked.append(f"off {channel}"))
+    stamper = KernelTimestamper(phc, EdgeQueue(phc, HostTimebase()), "ts5", lambda channel: others)
+    stamper.enable()
+    stamper.enable()
+    stamper.release()
+    assert asked == ["on 5", "on 5"] + ([] if others else ["off 5"])
+    assert not stamper.enabled
+
+
+def test_a_channel_that_another_program_switched_off_is_switched_on_again(
+    queue: tuple[Phc, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phc, feed = queue
+    asked: list[int] = []
+    monkeypatch.setattr(phc, "enable_extts", asked.append)
+    monkeypatch.setattr(phc, "disable_extts", lambda channel: None)
+    now_ns = 0
+    timebase = HostTimebase()
+    monkeypatch.setattr(HostTimebase, "mono_ns", lambda self: now_ns)
+    stamper = KernelTimestamper(phc, EdgeQueue(phc, timebase), "ts5")
+    stamper.enable()
+    for seconds, known in ((2.9, 1), (0.2, 2), (2.9, 2), (0.2, 3)):
+        now_ns += round(seconds * 10**9)
+        assert stamper.poll() is None
+        assert len(asked) == known
+    os.write(feed, event(1, 0, 5))
+    assert stamper.poll() is not None
+    now_ns += 2_900_000_000
+    assert stamper.poll() is None
+    assert len(asked) == 3
+    stamper.disable()
