@@ -112,10 +112,10 @@ def pending(card: Card, journal: Path) -> Journal | None:
     return found
 
 
-def write_protected(card: Card) -> bool:
-    """Whether the card's own line forbids writing, where it can be asked."""
+def write_protected(card: Card) -> bool | None:
+    """Whether the card's own line forbids writing; None where it cannot be asked."""
     if not isinstance(card, _HasLines) or "gpio" in card.missing():
-        return False
+        return None
     return card.gpio().get("eeprom_wp")
 
 

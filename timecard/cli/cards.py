@@ -18,6 +18,7 @@ from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
 from timecard.errors import DeviceAbsentError, UnsupportedError
 from timecard.gnss.receiver import UbloxReceiver
 from timecard.gnss.ublox_profile import UbloxOptions
+from timecard.kernel.cross_timestamp import host_clocks
 from timecard.mac.oscillators.sa5x import FAMILY, Sa5x
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
@@ -66,7 +67,8 @@ def card_info(card: Card, timebase: Timebase) -> Facts:
     under the same key. A card whose clock cannot be read raises ``TimeCardError``.
     """
     cross = card.clock.cross_timestamp()
-    host_ns = host_tai_ns() - (timebase.mono_ns() - cross.mono_raw_ns)
+    ahead_ns, host_half_ns = host_clocks()
+    host_ns = cross.mono_raw_ns + ahead_ns + TAI_MINUS_UTC_2017_S * NS_PER_S
     questions = {
         "image": lambda: str(card.image()),
         "clock_status": card.clock_status,
@@ -98,7 +100,7 @@ def card_info(card: Card, timebase: Timebase) -> Facts:
             "time_tai_ns": str(cross.card_tai_ns),
             "time_tai": date_text(cross.card_tai_ns),
             "minus_host_ns": str(cross.card_tai_ns - host_ns),
-            "half_width_ns": cross.half_width_ns,
+            "half_width_ns": cross.half_width_ns + host_half_ns,
             "method": cross.method,
             "source": status["source"] if status else card.clock.source_name(),
             **{name: status.get(name) for name in _CLOCK_STATUS},

@@ -27,6 +27,7 @@ from timecard.cli.common import Answer, CardOptions, Facts, card_options, on_car
 from timecard.eeprom.parameters import Parameters, decode_parameters
 from timecard.errors import TimeCardError
 
+_PROTECTED: Final = {True: "yes", False: "not by the card's own line", None: "unknown"}
 _UNFIT_FOR_A_NAME: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
 Backup = Annotated[Path, typer.Argument(metavar="FILE", help="Backup, a JSON file.", show_default=False)]
@@ -153,7 +154,7 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
     parameters = facts["parameters"]
     if parameters is not None:
         rows += _parameter_rows(parameters)
-    rows.append(("protected", "yes" if facts["write_protected"] else "not by the card's own line"))
+    rows.append(("protected", _PROTECTED[facts["write_protected"]]))
     rows += [("problem", problem) for problem in facts["problems"]]
     return [f"{name:28} {text}" for name, text in rows]
 

@@ -16,8 +16,9 @@ from timecard.card_values import GeneratorSettings
 from timecard.cli.cards import date_text, host_tai_ns
 from timecard.cli.common import Answer, CardOptions, Facts, card_options, on_card, plain, rows
 from timecard.errors import DeviceTimeoutError
+from timecard.kernel.cross_timestamp import host_clocks
 from timecard.timebase import HostTimebase, Timebase
-from timecard.timescale import NS_PER_S, nearest_second_ns
+from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S, nearest_second_ns
 from timecard.values import CrossTimestamp, EdgeStamp
 
 app = typer.Typer(help="The card's clock: read, set, step, steer, compare.", no_args_is_help=True)
@@ -188,12 +189,13 @@ def compare(card: Card, timebase: Timebase, count: int, interval_s: float) -> It
         if number:
             timebase.sleep_s(interval_s)
         cross: CrossTimestamp = card.clock.cross_timestamp()
-        host_ns = host_tai_ns() - (timebase.mono_ns() - cross.mono_raw_ns)
+        ahead_ns, host_half_ns = host_clocks()
+        host_ns = cross.mono_raw_ns + ahead_ns + TAI_MINUS_UTC_2017_S * NS_PER_S
         yield {
             "card_tai_ns": str(cross.card_tai_ns),
             "mono_raw_ns": str(cross.mono_raw_ns),
             "minus_host_ns": cross.card_tai_ns - host_ns,
-            "half_width_ns": cross.half_width_ns,
+            "half_width_ns": cross.half_width_ns + host_half_ns,
             "method": cross.method,
         }
 
