@@ -46,6 +46,10 @@ class Block(NamedTuple):
                 return self.offset + row.offset
         raise KeyError(f"block {self.name} has no register {register}")
 
+    def addresses(self) -> dict[str, int]:
+        """Offsets of all registers from the start of BAR0, by name."""
+        return {row.name: self.offset + row.offset for row in self.registers}
+
 
 _R = Register
 _VERSION: Final = _R(0x0C, "version", "RO", None)

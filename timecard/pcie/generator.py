@@ -12,8 +12,9 @@ from typing import Final
 from timecard.boards.registers import ALL_ONES
 from timecard.card_protocols import CardClock
 from timecard.card_values import GeneratorSettings, GeneratorState
-from timecard.errors import DeviceLostError, RefusedError, UnsupportedError
+from timecard.errors import RefusedError, UnsupportedError
 from timecard.pcie.bus import burst_reader
+from timecard.pcie.words import core_version, present
 from timecard.protocols import RegisterBus
 from timecard.timescale import NS_PER_S
 
@@ -50,11 +51,10 @@ class Generator:
         self._bus = bus
         self._clock = clock
         self._read_many = burst_reader(bus)
-        self._at = {row.name: block.offset + row.offset for row in block.registers}
+        self._at = block.addresses()
         version = bus.read32(self._at["version"])
-        if version == ALL_ONES:
-            raise DeviceLostError(self.name, "open", "version reads all ones: the card is gone")
-        self.version = (version >> 24, version >> 16 & 0xFF, version & 0xFFFF)
+        present(version, self.name, "open", "version")
+        self.version = core_version(version)
         if (1, 0) <= self.version[:2] < MAP_SINCE:
             raise UnsupportedError(
                 self.name,
@@ -98,8 +98,7 @@ class Generator:
         enable, status, polarity, start_s, start_ns, pulse_s, pulse_ns, period_s, period_ns = self._read_many(
             [self._at[name] for name in (*names, "period_sec", "period_ns")]
         )
-        if enable == ALL_ONES:
-            raise DeviceLostError(self.name, "read", "enable reads all ones: the card is gone")
+        present(enable, self.name, "read", "enable")
         error = JUMP_ERROR if status & 2 else START_ERROR if status & 1 else None
         return GeneratorState(
             running=bool(enable & _ENABLE) and error is None,

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Final
 
 from timecard.boards.registers import ALL_ONES
-from timecard.errors import DeviceLostError, RefusedError, UnsupportedError
+from timecard.errors import RefusedError, UnsupportedError
+from timecard.pcie.words import present
 from timecard.protocols import RegisterBus
 
 OUTPUTS: Final = MappingProxyType(
@@ -75,9 +76,6 @@ class BoardGpio:
         return block, bit, register
 
     def _word(self, block: str, register: str) -> int:
-        word = self._bus.read32(self._bus.board.at(block, register))
-        if word == ALL_ONES:
-            raise DeviceLostError(
-                self.name, "read", f"{register} of {block} reads all ones: the card is gone"
-            )
-        return word
+        return present(
+            self._bus.read32(self._bus.board.at(block, register)), self.name, "read", f"{register} of {block}"
+        )

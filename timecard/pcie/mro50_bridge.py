@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from timecard.boards.registers import ALL_ONES
-from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError, UnsupportedError
+from timecard.errors import DeviceTimeoutError, ProtocolError, RefusedError, UnsupportedError
+from timecard.pcie.words import present
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 
@@ -110,8 +110,7 @@ class Mro50Bridge:
 
     def _state(self, operation: str) -> int:
         state = self._bus.read32(self._ctrl)
-        if state == ALL_ONES:
-            raise DeviceLostError(self.name, operation, "ctrl reads all ones: the card is gone")
+        present(state, self.name, operation, "ctrl")
         for bit, text in _ERRORS.items():
             if state >> bit & 1:
                 kind = DeviceTimeoutError if bit == 30 else ProtocolError

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from timecard.boards.registers import ALL_ONES, signed_magnitude, to_signed_magnitude
+from timecard.boards.registers import signed_magnitude, to_signed_magnitude
 from timecard.card_values import PpsSource
-from timecard.errors import DeviceLostError, RefusedError, UnsupportedError
+from timecard.errors import RefusedError, UnsupportedError
+from timecard.pcie.words import core_version, present
 from timecard.protocols import RegisterBus
 
 SIGNED_DELAY_SINCE: Final = (1, 6)
@@ -29,10 +30,10 @@ class PulsePort:
         if not bus.board.has(block):
             raise UnsupportedError(bus.name, f"open {block}", f"{bus.board.product} has no such block")
         self._bus = bus
-        self._at = {row.name: bus.board.at(block, row.name) for row in bus.board.blocks[block].registers}
+        self._at = bus.board.blocks[block].addresses()
         self._width_is_set = block == "pps_to_ext"
         version = self._read("version")
-        self.version = (version >> 24, version >> 16 & 0xFF, version & 0xFFFF)
+        self.version = core_version(version)
 
     @property
     def cable_delay_range_ns(self) -> tuple[int, int]:
@@ -90,10 +91,7 @@ class PulsePort:
         self._bus.write32(self._at["pulse_width"], width_ms)
 
     def _read(self, register: str) -> int:
-        word = self._bus.read32(self._at[register])
-        if word == ALL_ONES:
-            raise DeviceLostError(self.name, "read", f"{register} reads all ones: the card is gone")
-        return word
+        return present(self._bus.read32(self._at[register]), self.name, "read", register)
 
 
 def set_tod_correction_s(bus: RegisterBus, seconds: int) -> None:
@@ -105,8 +103,7 @@ def set_tod_correction_s(bus: RegisterBus, seconds: int) -> None:
         raise RefusedError(name, "set correction", f"{seconds} s does not fit 31 bits and a sign")
     at = bus.board.at("tod", "ctrl")
     ctrl = bus.read32(at)
-    if ctrl == ALL_ONES:
-        raise DeviceLostError(name, "set correction", "ctrl reads all ones: the card is gone")
+    present(ctrl, name, "set correction", "ctrl")
     bus.write32(at, ctrl & ~1)
     try:
         bus.write32(bus.board.at("tod", "correction"), to_signed_magnitude(seconds))
@@ -123,6 +120,5 @@ def force_pps_source(bus: RegisterBus, source: PpsSource | None) -> None:
         raise UnsupportedError(bus.name, "force the PPS source", f"{bus.board.product} has no PPS selector")
     at = bus.board.at("pps_select", "gpio2")
     word = bus.read32(at)
-    if word == ALL_ONES:
-        raise DeviceLostError(bus.name, "force the PPS source", "gpio2 reads all ones: the card is gone")
+    present(word, bus.name, "force the PPS source", "gpio2")
     bus.write32(at, word & ~3 | (0 if source is None else source.value))

@@ -13,8 +13,9 @@ from typing import Final
 from timecard.boards.board import SmaKind
 from timecard.boards.registers import ALL_ONES, SMA_ENABLE
 from timecard.card_values import SmaConnector
-from timecard.errors import DeviceLostError, RefusedError, UnsupportedError
+from timecard.errors import RefusedError, UnsupportedError
 from timecard.pcie.bus import burst_reader
+from timecard.pcie.words import present
 from timecard.protocols import RegisterBus
 
 CONNECTORS: Final = (1, 2, 3, 4)
@@ -117,8 +118,7 @@ class MapRouting(_Routing):
         in12, out34, in34, out12 = self._read_many(
             [at(block, register) for block in ("sma_map1", "sma_map2") for register in ("gpio1", "gpio2")]
         )
-        if in12 == ALL_ONES:
-            raise DeviceLostError(self.name, "read", "gpio1 reads all ones: the card is gone")
+        present(in12, self.name, "read", "gpio1")
         self._fixed = out12 == ALL_ONES
         if self._fixed:
             in34 = out12 = 0
@@ -230,8 +230,7 @@ class ArtRouting(_Routing):
 
     def _read(self) -> list[int]:
         words = self._read_many([self._at(number) for number in CONNECTORS])
-        if words[0] == ALL_ONES:
-            raise DeviceLostError(self.name, "read", "io0 reads all ones: the card is gone")
+        present(words[0], self.name, "read", "io0")
         return words
 
     def _at(self, number: int) -> int:

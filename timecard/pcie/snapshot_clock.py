@@ -12,6 +12,7 @@ from timecard.clock_setting import refuse_what_does_not_fit, step_by_loading
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError
 from timecard.pcie.bus import burst_reader, has_ptm, writes_are_posted
 from timecard.pcie.ptm import PtmRequester
+from timecard.pcie.words import core_version
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
@@ -52,11 +53,11 @@ class SnapshotClock:
         self._read_many = burst_reader(bus)
         self._posted_writes = writes_are_posted(bus)
         block = bus.board.blocks["reg"]
-        self._at = {row.name: block.offset + row.offset for row in block.registers}
+        self._at = block.addresses()
         self._ctrl = self._at["ctrl"]
         self._words = (self._ctrl, self._at["time_ns"], self._at["time_sec"])
         version = self._register("version")
-        self.version = (version >> 24, version >> 16 & 0xFF, version & 0xFFFF)
+        self.version = core_version(version)
         if not self._register("ctrl") & ENABLE:
             bus.write32(self._ctrl, ENABLE)
             if not self._register("ctrl") & ENABLE:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from timecard.boards.registers import ALL_ONES
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
@@ -20,7 +21,6 @@ _OVERRUN: Final = 0x008
 _TRANSMIT_READY: Final = 0x040
 _RECEIVED: Final = 0x080
 _STATUS_BITS: Final = 0x3F8
-_ALL_ONES: Final = 0xFFFF_FFFF
 
 
 class AlteraSpiMaster:
@@ -71,7 +71,7 @@ class AlteraSpiMaster:
                 self.name, "transfer", f"a byte was lost (status {status:#x}): somebody else uses it"
             )
         received = bus.read32(self._rxdata)
-        if received == _ALL_ONES:
+        if received == ALL_ONES:
             raise self._gone("rxdata", received)
         return received & 0xFF
 

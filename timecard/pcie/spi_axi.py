@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from timecard.boards.registers import ALL_ONES
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError
 from timecard.pcie.bus import burst_reader
 from timecard.protocols import RegisterBus
@@ -32,7 +33,6 @@ _SELECTED: Final = 0xFFFF_FFFE
 _RX_EMPTY: Final = 0x01
 _TX_EMPTY: Final = 0x04
 _TX_FULL: Final = 0x08
-_ALL_ONES: Final = 0xFFFF_FFFF
 
 
 class AxiSpiMaster:
@@ -83,7 +83,7 @@ class AxiSpiMaster:
         deadline_ns = timebase.mono_ns() + round((0.1 + count * BYTE_S) * NS_PER_S)
         while True:
             status, waiting = self._read_many((self._sr, self._rx_ocy))
-            if status == _ALL_ONES:
+            if status == ALL_ONES:
                 raise self._gone("SR", status)
             if status & (_TX_EMPTY | _RX_EMPTY) == _TX_EMPTY and waiting == count - 1:
                 return
@@ -97,7 +97,7 @@ class AxiSpiMaster:
         bus = self._bus
         bus.write32(self._srr, _RESET)
         control = bus.read32(self._cr)
-        if control == _ALL_ONES:
+        if control == ALL_ONES:
             raise self._gone("CR", control)
         for depth in range(1, MAX_FIFO + 1):
             bus.write32(self._dtr, 0)
@@ -115,7 +115,7 @@ class AxiSpiMaster:
         bus.write32(self._ssr, _NOT_SELECTED)
         bus.write32(self._cr, _CR_CLEAR)
         control = bus.read32(self._cr)
-        if control == _ALL_ONES:
+        if control == ALL_ONES:
             raise self._gone("CR", control)
         # The core may show the FIFO resets for an instant.
         if control & _CR_SEEN & ~0x60 != _CR_IDLE:

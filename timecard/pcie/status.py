@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from timecard.boards.board import ImageWord
-from timecard.boards.registers import ALL_ONES, CLOCK_SOURCES, signed_magnitude
+from timecard.boards.registers import CLOCK_SOURCES, signed_magnitude
 from timecard.card_values import (
     ClockStatus,
     ImageVersion,
@@ -21,9 +21,10 @@ from timecard.card_values import (
     SmaConnector,
     TodStatus,
 )
-from timecard.errors import DeviceLostError, UnsupportedError
+from timecard.errors import UnsupportedError
 from timecard.pcie.bus import burst_reader
 from timecard.pcie.sma import sma_routing
+from timecard.pcie.words import core_version, present
 from timecard.protocols import RegisterBus
 
 GNSS_STATUS_SINCE: Final = {0: 26, 1: 10}
@@ -50,7 +51,7 @@ def read_clock_status(bus: RegisterBus) -> ClockStatus:
     if "status_offset" not in registers:  # ART: nothing selects, nothing corrects
         version, status = _read(bus, "reg", ("version", "status"))
         return ClockStatus(
-            version=(version >> 24, version >> 16 & 0xFF, version & 0xFFFF),
+            version=core_version(version),
             source=CLOCK_SOURCES[0],
             in_sync=bool(status & 1),
             in_holdover=bool(status & 2),
@@ -62,7 +63,7 @@ def read_clock_status(bus: RegisterBus) -> ClockStatus:
     )
     source = select >> 16 & 0xFF
     return ClockStatus(
-        version=(version >> 24, version >> 16 & 0xFF, version & 0xFFFF),
+        version=core_version(version),
         source=CLOCK_SOURCES.get(source, str(source)),
         in_sync=bool(status & 1),
         in_holdover=bool(status & 2),
@@ -144,8 +145,7 @@ def _read(bus: RegisterBus, block: str, registers: Sequence[str]) -> list[int]:
     if not bus.board.has(block):
         raise UnsupportedError(bus.name, f"read {block}", f"{bus.board.product} has no such block")
     words = burst_reader(bus)([bus.board.at(block, register) for register in registers])
-    if words[0] == ALL_ONES:
-        raise DeviceLostError(bus.name, f"read {block}", f"{registers[0]} reads all ones: the card is gone")
+    present(words[0], bus.name, f"read {block}", registers[0])
     return words
 
 

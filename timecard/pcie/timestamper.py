@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from timecard.boards.registers import ALL_ONES
-from timecard.errors import DeviceLostError, ProtocolError, RefusedError, UnsupportedError
+from timecard.errors import ProtocolError, RefusedError, UnsupportedError
 from timecard.pcie.bus import burst_reader
 from timecard.pcie.interrupts import VectorWait, vector_wait
+from timecard.pcie.words import present
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
@@ -37,7 +37,7 @@ class Timestamper:
         self._bus = bus
         self._timebase = timebase
         self._read_many = burst_reader(bus)
-        self._at = {row.name: block.offset + row.offset for row in block.registers}
+        self._at = block.addresses()
         self._intr = self._at["intr"]
         event = ("time_sec", "time_ns", "event_count", "error")
         self._event = tuple(self._at[name] for name in event if name in self._at)
@@ -96,13 +96,11 @@ class Timestamper:
         held = self._bus.read32(self._intr)
         if held == 0:
             return None
-        if held == ALL_ONES:
-            raise DeviceLostError(self.name, "poll", "intr reads all ones: the card is gone")
+        present(held, self.name, "poll", "intr")
         seconds, ns, *more = self._read_many(self._event)
         self._bus.write32(self._intr, 1)
         if ns >= NS_PER_S:
-            if ns == ALL_ONES:
-                raise DeviceLostError(self.name, "poll", "time_ns reads all ones: the card is gone")
+            present(ns, self.name, "poll", "time_ns")
             raise ProtocolError(self.name, "poll", f"time_ns reads {ns}, beyond a second")
         self._count += 1
         count, error = more or (self._count, 0)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from timecard.boards.registers import ALL_ONES
-from timecard.errors import DeviceLostError, RefusedError, UnsupportedError
+from timecard.errors import RefusedError, UnsupportedError
+from timecard.pcie.words import present
 from timecard.protocols import RegisterBus
 
 DELAY_RANGE_NS: Final = (0, 0xFFFF)
@@ -25,8 +25,7 @@ class TimestamperState:
         if block is None:
             there = ", ".join(bus.board.channels)
             raise UnsupportedError(bus.name, f"look at {channel}", f"no such channel, only {there}")
-        offset = bus.board.blocks[block].offset
-        self._at = {row.name: offset + row.offset for row in bus.board.blocks[block].registers}
+        self._at = bus.board.blocks[block].addresses()
 
     def enabled(self) -> bool:
         """Whether edges are latched."""
@@ -53,7 +52,4 @@ class TimestamperState:
         return self._at[name]
 
     def _read(self, name: str) -> int:
-        word = self._bus.read32(self._register(name))
-        if word == ALL_ONES:
-            raise DeviceLostError(self.name, "read", f"{name} reads all ones: the card is gone")
-        return word
+        return present(self._bus.read32(self._register(name)), self.name, "read", name)
