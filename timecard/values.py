@@ -83,7 +83,10 @@ class CrossTimestamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PulseLabel:
-    """Which second the *next* pulse names, and its quantisation error (UBX-TIM-TP)."""
+    """Which second the *next* pulse names, and its quantisation error (UBX-TIM-TP).
+
+    If ``emitted``, the pulse just past (SBF xPPSOffset).
+    """
 
     edge_tai_ns: int | None
     """TAI of the pulse, a whole second; None when the message's time base cannot be turned into TAI yet."""
@@ -91,6 +94,8 @@ class PulseLabel:
     """Add to (edge minus second) to remove the sawtooth; None when the receiver declares it unusable."""
     pulse_locked: bool
     """False when the receiver says the pulse is not locked to GNSS."""
+    emitted: bool = False
+    """The pulse is past: it must not be taken for the name of the next edge."""
     read_mono_ns: int
 
 
@@ -109,6 +114,8 @@ class GnssFix:
     satellites_used: int | None
     time_confirmed: bool | None = None
     """Date and time confirmed from an independent source; None when the receiver does not tell."""
+    refused_tai_ns: int | None = None
+    """What the receiver says, where its driver refuses to believe the date; ``epoch_tai_ns`` is None then."""
     read_mono_ns: int
 
 
@@ -278,4 +285,10 @@ class OscillatorStatus:
     alarm_names: tuple[str, ...]
     readings: tuple[Reading, ...] = ()
     """What else the part measures, by the part's own names."""
+    disciplining: bool | None = None
+    """Its own loop follows its input pulse; None: not told."""
+    resets: int = 0
+    """How often the part was seen to start anew: what was not stored is lost."""
+    dropped: int = 0
+    """Damaged or late answers so far."""
     read_mono_ns: int

@@ -1,43 +1,36 @@
 """A u-blox receiver on a byte stream: identify, configure, then everything it says as events.
 
-The dialogue (u-blox F9 interface description, UBX-MON-VER, UBX-CFG-VALGET, UBX-CFG-VALSET): a poll of a CFG
-message is answered by the data and then ACK-ACK, or by ACK-NAK. What the receiver already has is not written
-again, so that a survey that has been done stays done.
+What the receiver already has is not written again, so that a survey that has been done stays done.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Protocol
 
-from pyubx2 import UBXMessage, cfgname2key
-
-from timecard.errors import DeviceAbsentError, DeviceTimeoutError
-from timecard.gnss import ublox_messages as ubx
-from timecard.gnss.foreign import protocol_name
+from timecard.errors import DeviceTimeoutError, RefusedError, UnsupportedError
+from timecard.gnss import ublox_profile as profile
+from timecard.gnss.driver import Capability
+from timecard.gnss.intent import GnssIntent, InForce, Plan, Store, Survey
 from timecard.gnss.receivers.ublox_timing import UbloxDecoder
-from timecard.gnss.ublox_profile import MAX_KEYS_PER_MESSAGE, PROBE_KEY, UbloxOptions, wanted_values
-from timecard.gnss.ubx import Framer, UbxFrame, encode
+from timecard.gnss.ublox_fields import BAUD, DEFAULT_BAUD, FIXED, TIME_MODE, message_key
+from timecard.gnss.ublox_keys import KeySettings, without
+from timecard.gnss.ublox_legacy import LegacySettings
+from timecard.gnss.ublox_line import UbloxLine
+from timecard.gnss.ublox_planner import SettingsRefusedError
+from timecard.gnss.ublox_profile import PROBE_KEY, UbloxOptions
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
-from timecard.timescale import NS_PER_S
-from timecard.values import CorruptData, GnssEvent, ReceiverIdentity
+from timecard.values import GnssEvent, ReceiverIdentity
 
 _LOG: Final = logging.getLogger(__name__)
-_READ_BYTES: Final = 4096
-_READS_PER_POLL: Final = 4
-_MAX_PENDING: Final = 512
-TIME_MODE_PREFIX: Final = "CFG_TMODE_"
-TIME_MODE_KEY: Final = "CFG_TMODE_MODE"
-FIXED_MODE: Final = 2
-_SAMPLE_BYTES: Final = 2048
-_VALGET_S: Final = 2.0
-_VALSET_S: Final = 2.5
-_TRIES: Final = 2
-_RAM: Final = 0
+_NEEDS: Final = "1 Hz TIM-TP, NAV-STATUS, NAV-TIMEUTC and NAV-TIMELS are needed"
+_TOLD_BY_KEYS: Final = {
+    TIME_MODE: frozenset({Capability.SURVEY, Capability.FIXED_POSITION}),
+    message_key("NAV_SIG"): frozenset({Capability.SIGNALS}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +49,42 @@ class ReceiverHealth:
     """What could not be configured, and why times are refused, in plain words."""
 
 
-class UbloxReceiver:
-    """``GnssReceiver`` for u-blox timing receivers (F9T and newer; an M8T is used as it is configured)."""
+class _Settings(Protocol):
+    """One of the two ways of u-blox receivers to be configured: keys, or messages of generation 8."""
 
-    def __init__(self, stream: ByteStream, timebase: Timebase, options: UbloxOptions | None = None) -> None:
+    def in_force(self) -> InForce: ...
+
+    def plan(self, intent: GnssIntent) -> Plan: ...
+
+    def apply(self, plan: Plan) -> None: ...
+
+    def undo(self, plan: Plan) -> None: ...
+
+    def survey_again(self, survey: Survey, store: Store) -> None: ...
+
+
+class UbloxReceiver:
+    """``Receiver`` for u-blox: F9T, F10T, M9N and kin by keys, M8T by messages."""
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        timebase: Timebase,
+        options: UbloxOptions | None = None,
+        *,
+        intent: GnssIntent | None = None,
+    ) -> None:
+        """``intent``: what ``start`` makes of the receiver, in place of what the options say."""
         self.name = stream.name
         self.identity: ReceiverIdentity | None = None
         """Who answered; None before ``start``."""
-        self._stream = stream
-        self._timebase = timebase
+        self.capabilities: frozenset[Capability] = frozenset()
+        """Known when it was identified."""
         self._options = options or UbloxOptions()
-        self._framer = Framer()
+        self._intent = intent
         self._decoder = UbloxDecoder(self._options)
-        self._pending: deque[GnssEvent] = deque(maxlen=_MAX_PENDING)
-        self._last_frame_mono_ns: int | None = None
-        self._frames = 0
-        self._corrupt_bytes = 0
+        self._line = UbloxLine(stream, timebase, self._decoder)
+        self._settings: _Settings | None = None
         self._warnings: list[str] = []
         self._problem: str | None = None
         self.changed: Mapping[str, tuple[int, int]] = {}
@@ -81,11 +94,11 @@ class UbloxReceiver:
         """The state of the line."""
         problem = self._decoder.problem
         return ReceiverHealth(
-            last_frame_mono_ns=self._last_frame_mono_ns,
+            last_frame_mono_ns=self._line.last_frame_mono_ns,
             uptime_ms=self._decoder.uptime_ms,
             restarts=self.restarts,
-            frames=self._frames,
-            corrupt_bytes=self._corrupt_bytes + self._framer.unreported_bytes,
+            frames=self._line.frames,
+            corrupt_bytes=self._line.corrupt_bytes,
             warnings=(*self._warnings, problem) if problem else tuple(self._warnings),
         )
 
@@ -101,9 +114,10 @@ class UbloxReceiver:
         that refuses to be configured is used as it is, with a warning (``health``).
         """
         self._warnings.clear()
-        self.identity = self._identify()
-        _LOG.info("%s: found model=%s firmware=%s", self.name, self.identity.model, self.identity.firmware)
-        if self._options.configure:
+        self.changed = {}
+        identity = self._identify()
+        _LOG.info("%s: found model=%s firmware=%s", self.name, identity.model, identity.firmware)
+        if self._intent is not None or self._options.configure:
             self._configure()
         for warning in self._warnings:
             _LOG.warning("%s: %s", self.name, warning)
@@ -114,193 +128,156 @@ class UbloxReceiver:
         Raises as ``start``; what cannot be asked for is a warning (``health``).
         """
         self._warnings.clear()
-        self.identity = self._identify()
-        wanted, present = self._wanted_and_present()
-        return {name: (present[name], value) for name, value in wanted.items() if present[name] != value}
+        self._identify()
+        plan = self._start_plan()
+        return {} if plan is None else _differences(plan)
 
     def poll(self, timeout_s: float) -> Sequence[GnssEvent]:
         """Events decoded from what has arrived; waits at most ``timeout_s`` for the first byte."""
-        events: list[GnssEvent] = list(self._pending)
-        self._pending.clear()
-        timeout_s = 0.0 if events else timeout_s
-        for _ in range(_READS_PER_POLL):
-            data = self._stream.read(_READ_BYTES, timeout_s)
-            if not data:
-                break
-            for frame in self._take(data, events):
-                events.extend(self._decoder.decode(frame, self._timebase.mono_ns()))
-            if len(data) < _READ_BYTES:
-                break  # that was all
-            timeout_s = 0.0
-        self._note_problem()
-        return events
-
-    def _take(self, data: bytes, events: list[GnssEvent]) -> list[UbxFrame]:
-        now_ns = self._timebase.mono_ns()
-        frames = []
-        for item in self._framer.feed(data, now_ns):
-            if isinstance(item, CorruptData):
-                self._corrupt_bytes += item.length
-                events.append(item)
-                continue
-            self._last_frame_mono_ns = now_ns
-            self._frames += 1
-            if isinstance(item, UbxFrame):
-                frames.append(item)
-        return frames
-
-    def _note_problem(self) -> None:
+        events = self._line.poll(timeout_s)
         problem = self._decoder.problem
         if problem != self._problem:
             self._problem = problem
             if problem:
                 _LOG.warning("%s: %s", self.name, problem)
+        return events
 
-    # --- identification -------------------------------------------------------------------------------------
+    # --- settings -------------------------------------------------------------------------------------------
+
+    def settings(self) -> InForce:
+        """Settings in force, in neutral words. Raises ``UnsupportedError``, ``DeviceTimeoutError``."""
+        return self._way().in_force()
+
+    def plan(self, intent: GnssIntent) -> Plan:
+        """Read the settings and say what differs. Writes nothing.
+
+        Raises ``RefusedError`` for an intent that would take from the FPGA's time-of-day slave what it
+        hears, and ``UnsupportedError`` for a receiver that cannot be configured.
+        """
+        return self._way().plan(intent)
+
+    def apply(self, plan: Plan) -> None:
+        """Write the changes and nothing else, all or nothing, without a reset; verify; store."""
+        self._way().apply(plan)
+        self._note_position()
+
+    def undo(self, plan: Plan) -> None:
+        """Write the values that a plan found."""
+        self._way().undo(plan)
+        self._note_position()
+
+    def survey_again(self, survey: Survey, store: Store = "battery") -> None:
+        """Throw away the position that the receiver has, and find it anew."""
+        self._way().survey_again(survey, store)
+        self._note_position()
 
     def _identify(self) -> ReceiverIdentity:
-        heard = bytearray()
-        sentences = self._frames
-        for _ in range(self._options.identify_tries):
-            self._stream.write(encode(ubx.MON_VER))
-            deadline_ns = self._deadline(self._options.identify_timeout_s)
-            while data := self._read_until(deadline_ns):
-                if len(heard) < _SAMPLE_BYTES:
-                    heard += data
-                found = self._keep_events(self._take_pending(data))
-                if found is not None:
-                    return found
-        if self._frames > sentences:
-            reason = (
-                "sends NMEA or UBX but does not answer MON-VER: is UBX input enabled, is the TX line wired?"
-            )
-        elif protocol := protocol_name(bytes(heard)):
-            reason = f"speaks {protocol}, which is not supported; connect a u-blox timing receiver"
-        elif heard:
-            reason = f"{len(heard)} bytes without a valid frame: wrong baud rate?"
-        else:
-            reason = "nothing received: no receiver, or the line is cut"
-        raise DeviceAbsentError(self.name, "identify GNSS receiver", reason)
+        identity = self._line.identify(self._options.identify_tries, self._options.identify_timeout_s)
+        known = self.identity
+        if known is None or (known.model, known.firmware) != (identity.model, identity.firmware):
+            self._settings = None
+        elif isinstance(self._settings, KeySettings):
+            self._settings.store.forget()
+        self.identity = identity
+        if self._settings is None:
+            self.capabilities = profile.family_of(identity.model).capabilities
+        return identity
 
-    def _take_pending(self, data: bytes) -> list[UbxFrame]:
-        events: list[GnssEvent] = []
-        frames = self._take(data, events)
-        self._pending.extend(events)
-        return frames
+    def _way(self) -> _Settings:
+        """How this receiver is configured, found out once."""
+        if self.identity is None:
+            self._identify()
+        if self._settings is None:
+            keys, legacy = KeySettings(self._line), LegacySettings(self._line)
+            if known := keys.read([PROBE_KEY, BAUD, *_TOLD_BY_KEYS]):
+                self._settings = keys
+                self._refine(known)
+            elif legacy.answers():
+                self._settings = legacy
+            else:
+                self.capabilities -= {Capability.CONFIGURE}
+                raise UnsupportedError(
+                    self.name, "configure GNSS receiver", "takes neither keys nor CFG messages"
+                )
+        return self._settings
 
-    def _keep_events(self, frames: Sequence[UbxFrame]) -> ReceiverIdentity | None:
-        """Decode frames that arrive during a dialogue; the identity if it is among them."""
-        found = None
-        for frame in frames:
-            for event in self._decoder.decode(frame, self._timebase.mono_ns()):
-                self._pending.append(event)
-                if isinstance(event, ReceiverIdentity):
-                    found = event
-        return found
+    def _refine(self, known: Collection[str]) -> None:
+        """A receiver's keys tell better than its name what it has."""
+        for key, capabilities in _TOLD_BY_KEYS.items():
+            if key in known:
+                self.capabilities |= capabilities
+            else:
+                self.capabilities -= capabilities
 
-    # --- configuration --------------------------------------------------------------------------------------
+    # --- start ----------------------------------------------------------------------------------------------
 
     def _configure(self) -> None:
-        wanted, present = self._wanted_and_present()
-        different = {name: value for name, value in wanted.items() if present[name] != value}
-        self.changed = {name: (present[name], value) for name, value in different.items()}
-        if different:
-            self._write_values(different)
-            present |= self._read_all(list(different))
-            refused = [name for name, value in different.items() if present[name] != value]
-            if refused:
-                self._warnings.append(f"could not be set: {', '.join(refused)}")
-        if present:
-            self._decoder.fixed_position = present.get(TIME_MODE_KEY) == FIXED_MODE
-
-    def _wanted_and_present(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Values wanted, as far as the receiver knows their keys, and values in force."""
-        wanted = wanted_values(self._options)
+        plan = self._start_plan()
+        if plan is None:
+            return
         try:
-            takes_keys = self._read_values([PROBE_KEY]) is not None
-        except DeviceTimeoutError:
-            takes_keys = False
-        if not takes_keys:
+            self._apply_start(plan)
+            self.changed = _differences(plan)
+        except SettingsRefusedError as error:
+            rest = without(plan, error.keys)
+            refused = [change.key for change in plan.changes if change not in rest.changes]
+            try:
+                self._apply_start(rest)
+                self.changed = _differences(rest)
+            except SettingsRefusedError as again:
+                refused += [change.key for change in rest.changes]
+                error = again
+            self._warnings.append(f"could not be set: {', '.join(refused)} ({error.reason})")
+        self._note_position()
+
+    def _start_plan(self) -> Plan | None:
+        """What ``start`` has to write; None for a receiver that is used as it is."""
+        try:
+            way = self._way()
+        except (UnsupportedError, DeviceTimeoutError) as error:
+            why = "refused" if isinstance(error, UnsupportedError) else "not answered"
             self._warnings.append(
-                "does not take configuration by keys (CFG-VALGET refused): used as it is configured; "
-                "1 Hz TIM-TP, NAV-STATUS, NAV-TIMEUTC and NAV-TIMELS are needed"
+                f"does not take configuration by keys (CFG-VALGET {why}) or by CFG messages: used as it is "
+                f"configured; {_NEEDS}"
             )
-            return {}, {}
-        present = self._read_all(list(wanted))
-        if self._options.fixed_position is None and present.get(TIME_MODE_KEY) == FIXED_MODE:
-            # Nobody gave a position, but the receiver has one: a new survey would throw it away.
-            wanted = {name: value for name, value in wanted.items() if not name.startswith(TIME_MODE_PREFIX)}
-        missing = [name for name in wanted if name not in present]
-        if missing:
-            self._warnings.append(f"firmware does not know {', '.join(missing)}")
-        return {name: value for name, value in wanted.items() if name in present}, present
+            return None
+        try:
+            if isinstance(way, KeySettings):
+                plan = self._plan_options(way)
+            else:
+                plan = way.plan(self._intent or profile.intent_of_options(self._options))
+        except RefusedError as error:
+            self._warnings.append(f"used as it is configured: {error.reason}; {_NEEDS}")
+            return None
+        self._warnings += [text.partition(": ")[2] for text in plan.unsupported]
+        return plan
 
-    def _read_all(self, names: Sequence[str]) -> dict[str, int]:
-        """Values in force. One unknown key refuses a request, so that is asked again in halves."""
-        values: dict[str, int] = {}
-        for chunk in _chunks(names):
-            found = self._read_values(chunk)
-            if found is None and len(chunk) > 1:
-                middle = len(chunk) // 2
-                found = self._read_all(chunk[:middle]) | self._read_all(chunk[middle:])
-            values |= found or {}
-        return values
-
-    def _read_values(self, names: Sequence[str]) -> dict[str, int] | None:
-        """One CFG-VALGET of the RAM layer; None when it was refused."""
-        poll = UBXMessage.config_poll(_RAM, 0, list(names)).serialize()
-        message = self._exchange(poll, ubx.CFG_VALGET, _VALGET_S, names)
-        return None if message is None else {name: int(getattr(message, name)) for name in names}
-
-    def _write_values(self, values: Mapping[str, int]) -> None:
-        """CFG-VALSET, all or nothing; if refused, group by group: a bad key costs only its group."""
-        for chunk in _chunks(list(values)):
-            if self._set_values({name: values[name] for name in chunk}):
-                continue
-            groups: dict[int, dict[str, int]] = {}
-            for name in chunk:
-                groups.setdefault(cfgname2key(name)[0] >> 16 & 0xFFF, {})[name] = values[name]
-            for group in groups.values():
-                self._set_values(group)
-
-    def _set_values(self, values: Mapping[str, int]) -> bool:
-        message = UBXMessage.config_set(self._options.layers, 0, list(values.items())).serialize()
-        return self._exchange(message, ubx.CFG_VALSET, _VALSET_S) is not None
-
-    def _exchange(self, request: bytes, key: int, timeout_s: float, names: Sequence[str] = ()) -> Any:
-        """Send a CFG message; the data reply (True without one), or None when it was refused.
-
-        Only a reply with all of ``names`` is taken: an earlier try may be answered late. Raises
-        ``DeviceTimeoutError`` after silence.
-        """
-        answered = key.to_bytes(2, "big")
-        for _ in range(_TRIES):
-            self._stream.write(request)
-            deadline_ns = self._deadline(timeout_s)
-            reply: Any = None if names else True
-            while data := self._read_until(deadline_ns):
-                frames = self._take_pending(data)
-                self._keep_events(frames)
-                for frame in frames:
-                    if frame.key == key:
-                        message = ubx.parse(frame, self._timebase.mono_ns())
-                        if all(hasattr(message, name) for name in names):
-                            reply = message
-                    elif frame.key == ubx.ACK_NAK and frame.payload == answered:
-                        return None
-                    elif frame.key == ubx.ACK_ACK and frame.payload == answered and reply is not None:
-                        return reply
-        raise DeviceTimeoutError(
-            self.name, f"configure GNSS receiver ({key:04X})", f"no answer in {timeout_s} s"
+    def _plan_options(self, keys: KeySettings) -> Plan:
+        if self._intent is not None:
+            return keys.plan(self._intent)
+        return keys.plan_keys(
+            profile.wanted_by_field(self._options, keys.store.last.get(BAUD, DEFAULT_BAUD)),
+            self._options.layers,
         )
 
-    def _deadline(self, timeout_s: float) -> int:
-        return self._timebase.mono_ns() + round(timeout_s * NS_PER_S)
+    def _apply_start(self, plan: Plan) -> None:
+        way = self._way()
+        if not plan.changes:
+            return
+        if self._intent is None and isinstance(way, KeySettings):
+            way.apply(plan, self._options.layers)
+        else:
+            way.apply(plan)
 
-    def _read_until(self, deadline_ns: int) -> bytes:
-        left_ns = deadline_ns - self._timebase.mono_ns()
-        return self._stream.read(_READ_BYTES, left_ns / NS_PER_S) if left_ns > 0 else b""
+    def _note_position(self) -> None:
+        way = self._settings
+        if isinstance(way, KeySettings):
+            self._decoder.fixed_position = way.store.last.get(TIME_MODE) == FIXED
 
 
-def _chunks(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[at : at + MAX_KEYS_PER_MESSAGE] for at in range(0, len(names), MAX_KEYS_PER_MESSAGE)]
+def _differences(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Key to what is there, or what would be there after a restart, and what is wanted."""
+    return {
+        change.key: (int(change.before if change.stored is None else change.stored), int(change.after))
+        for change in plan.changes
+    }

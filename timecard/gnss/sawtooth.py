@@ -54,9 +54,13 @@ class SawtoothPairing:
         self._last_edge_tai_ns = None
 
     def add_label(self, label: PulseLabel) -> None:
-        """Take a label; one without a second cannot be used."""
+        """Take a label; one without a second cannot be used.
+
+        Nor can that of a pulse that is past: its edge has been given out, and by its arrival it would name
+        the next one.
+        """
         second_ns = label.edge_tai_ns
-        if second_ns is None:
+        if second_ns is None or label.emitted:
             return
         last_ns = self._last_edge_tai_ns
         if last_ns is not None and second_ns <= last_ns and last_ns - second_ns < 60 * NS_PER_S:

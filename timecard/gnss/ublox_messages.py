@@ -13,12 +13,16 @@ from pyubx2 import VALNONE, UBXMessageError, UBXParseError, UBXReader, UBXStream
 from timecard.gnss.ubx import UbxFrame
 from timecard.values import CorruptData
 
+NAV_POSECEF: Final = 0x0101
+NAV_POSLLH: Final = 0x0102
 NAV_STATUS: Final = 0x0103
 NAV_PVT: Final = 0x0107
 NAV_TIMEGPS: Final = 0x0120
 NAV_TIMEUTC: Final = 0x0121
 NAV_TIMELS: Final = 0x0126
 NAV_SAT: Final = 0x0135
+NAV_SVIN: Final = 0x013B
+NAV_SIG: Final = 0x0143
 ACK_NAK: Final = 0x0500
 ACK_ACK: Final = 0x0501
 CFG_VALSET: Final = 0x068A
@@ -31,26 +35,33 @@ TIM_SVIN: Final = 0x0D04
 SEC_SIG: Final = 0x2709
 
 _FIXED: Final = {
-    NAV_STATUS: 16, NAV_PVT: 84, NAV_TIMEGPS: 16, NAV_TIMEUTC: 20, NAV_TIMELS: 24, MON_VER: 40, MON_HW: 60,
-    TIM_TP: 16, TIM_SVIN: 28,
+    NAV_POSECEF: 20, NAV_POSLLH: 28, NAV_STATUS: 16, NAV_PVT: 84, NAV_TIMEGPS: 16, NAV_TIMEUTC: 20,
+    NAV_TIMELS: 24, NAV_SVIN: 40, MON_VER: 40, MON_HW: 60, TIM_TP: 16, TIM_SVIN: 28,
 }  # fmt: skip
 """Bytes of the layout, or of its part before optional fields."""
-_REPEATED: Final = {NAV_SAT: (8, 5, 12), MON_RF: (4, 1, 24), SEC_SIG: (4, None, 0)}
+_REPEATED: Final = {
+    NAV_SAT: (8, 5, 12), NAV_SIG: (8, 5, 16), MON_RF: (4, 1, 24), SEC_SIG: (4, None, 0),
+}  # fmt: skip
 """Header bytes, where the header counts its groups, bytes per group."""
 
 
 def parse(frame: UbxFrame, read_mono_ns: int) -> Any:
-    """The message as pyubx2 names its fields, or ``CorruptData``.
-
-    NAV-SAT flags stay bytes: four times faster.
-    """
-    payload_bytes = len(frame.raw) - 8
-    if payload_bytes < _needed_bytes(frame):
-        return corrupt(frame, f"payload of {payload_bytes} bytes is too short", read_mono_ns)
+    """The message as pyubx2 names its fields, or ``CorruptData``."""
+    short = too_short(frame, read_mono_ns)
+    if short is not None:
+        return short
     try:
-        return UBXReader.parse(frame.raw, validate=VALNONE, parsebitfield=frame.key != NAV_SAT)
+        return UBXReader.parse(frame.raw, validate=VALNONE)
     except (UBXParseError, UBXMessageError, UBXStreamError, UBXTypeError) as exc:
         return corrupt(frame, str(exc), read_mono_ns)
+
+
+def too_short(frame: UbxFrame, read_mono_ns: int) -> CorruptData | None:
+    """``CorruptData`` when the payload does not hold what its own header announces."""
+    payload_bytes = len(frame.raw) - 8
+    if payload_bytes >= _needed_bytes(frame):
+        return None
+    return corrupt(frame, f"payload of {payload_bytes} bytes is too short", read_mono_ns)
 
 
 def corrupt(frame: UbxFrame, reason: str, read_mono_ns: int) -> CorruptData:

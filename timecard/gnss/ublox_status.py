@@ -1,13 +1,12 @@
-"""What UBX messages say of the receiver itself: identity, antenna, interference, satellites, survey.
+"""What UBX messages say of the receiver itself: identity, antenna, interference, survey.
 
 Each function takes a message decoded by pyubx2 and gives one event. Codes: u-blox F9 interface description,
-UBX-MON-VER, UBX-MON-RF, UBX-MON-HW, UBX-SEC-SIG, UBX-NAV-SAT, UBX-TIM-SVIN.
+UBX-MON-VER, UBX-MON-RF, UBX-MON-HW, UBX-SEC-SIG, UBX-NAV-SVIN, UBX-TIM-SVIN.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from typing import Any, Final
 
 from timecard.values import (
@@ -15,7 +14,6 @@ from timecard.values import (
     JammingState,
     ReceiverIdentity,
     RfStatus,
-    SatelliteView,
     SpoofingState,
     SurveyStatus,
 )
@@ -23,8 +21,6 @@ from timecard.values import (
 _ANTENNAS: Final = {status.value: status for status in AntennaStatus}
 _SPOOFINGS: Final = {state.value: state for state in SpoofingState}
 _POWER: Final = {0: False, 1: True}
-_SYSTEMS: Final = {0: "GPS", 1: "SBAS", 2: "GAL", 3: "BDS", 4: "IMES", 5: "QZSS", 6: "GLO", 7: "NavIC"}
-_SV_USED: Final = 8
 
 
 def identity(message: Any, read_mono_ns: int) -> ReceiverIdentity:
@@ -77,28 +73,6 @@ def rf_from_sec_sig(message: Any, read_mono_ns: int) -> RfStatus:
     )
 
 
-def satellite_view(message: Any, read_mono_ns: int) -> SatelliteView:
-    """NAV-SAT with its flags as bytes; a satellite without signal is not seen."""
-    by_system: dict[str, int] = {}
-    strengths: list[int] = []
-    seen = 0
-    for number in range(1, message.numSvs + 1):
-        cno = getattr(message, f"cno_{number:02d}")
-        seen += cno > 0
-        if getattr(message, f"flags_{number:02d}")[0] & _SV_USED:
-            system = getattr(message, f"gnssId_{number:02d}")
-            name = _SYSTEMS.get(system, f"GNSS {system}")
-            by_system[name] = by_system.get(name, 0) + 1
-            strengths.append(cno)
-    return SatelliteView(
-        seen=seen,
-        used=len(strengths),
-        median_cno_dbhz=float(statistics.median(strengths)) if strengths else 0.0,
-        by_system=by_system,
-        read_mono_ns=read_mono_ns,
-    )
-
-
 def survey_status(message: Any, position_given: bool, read_mono_ns: int) -> SurveyStatus:
     """TIM-SVIN; with a given position every field is 0 and there is nothing to wait for."""
     return SurveyStatus(
@@ -106,6 +80,17 @@ def survey_status(message: Any, position_given: bool, read_mono_ns: int) -> Surv
         valid=bool(message.valid) or (position_given and not message.active),
         duration_s=message.dur,
         position_sigma_m=math.sqrt(message.meanV) / 1e3,
+        read_mono_ns=read_mono_ns,
+    )
+
+
+def survey_status_of_nav(message: Any, position_given: bool, read_mono_ns: int) -> SurveyStatus:
+    """NAV-SVIN: the same with the accuracy as such, in 0.1 mm."""
+    return SurveyStatus(
+        active=bool(message.active),
+        valid=bool(message.valid) or (position_given and not message.active),
+        duration_s=message.dur,
+        position_sigma_m=message.meanAcc / 1e4,
         read_mono_ns=read_mono_ns,
     )
 

@@ -40,6 +40,8 @@ _SATELLITE_SOURCES: Final = {1: "GPS-GLONASS", 2: "GPS", 3: "SBAS", 4: "BeiDou",
 count."""
 
 
+EARLIEST_TAI_S: Final = 1_735_689_637
+"""2025-01-01: the product is younger than no date that a receiver may rightly tell."""
 _UNNAMED_SOURCE: Final = 255
 _CHANGE_SOURCES: Final = {2: "GPS", 3: "SBAS", 4: "BeiDou", 5: "Galileo", 6: "GLONASS"}
 """UBX-NAV-TIMELS srcOfLsChange."""
@@ -57,6 +59,8 @@ class ReceiverTime:
         """A leap second is announced and still to come."""
         self.problem: str | None = None
         """Why the latest time was refused; None when it was not."""
+        self.refused_tai_ns: int | None = None
+        """The latest time, if it was refused."""
 
     def forget_leap(self) -> None:
         """After a restart the receiver must learn leap data again."""
@@ -78,6 +82,7 @@ class ReceiverTime:
 
     def epoch_from_utc_ns(self, message: Any) -> int | None:
         """TAI of an epoch from its GPS time of week; its UTC date only tells which week."""
+        self.refused_tai_ns = None
         try:
             # Seconds do not matter here, and 60 would be none for the calendar.
             utc = datetime(message.year, message.month, message.day, message.hour, message.min, tzinfo=UTC)
@@ -123,8 +128,9 @@ class ReceiverTime:
     def _believed(self, tai_ns: int) -> int | None:
         second = tai_ns // NS_PER_S
         if self._earliest_s <= second < self._earliest_s + _ROLLOVER_S:
-            self.problem = None
+            self.problem = self.refused_tai_ns = None
             return tai_ns
+        self.refused_tai_ns = tai_ns
         self.problem = (
             f"the receiver says {_day(second)}, outside the 1024 weeks from {_day(self._earliest_s)} on: "
             "GPS week rollover or wrong time, not used"

@@ -1,244 +1,40 @@
-"""Framing of a receiver's mixed byte stream, without I/O: UBX, NMEA and RTCM3 in any order, cut anywhere.
-
-Frame layouts: u-blox F9 interface description (UBX-18010854), "UBX frame structure" and "UBX checksum";
-NMEA 0183 sentence with its XOR checksum; RTCM 10403 transport layer with CRC-24Q. What fits none of them is
-counted, never raised: a serial line carries noise. After a false start the search goes on at the very next
-byte, so damage never costs more than the frame that it hit.
-"""
+"""UBX frames: making them, and the framing of the stream that carries them (``timecard.gnss.framing``)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from functools import reduce
-from itertools import accumulate
-from operator import xor
-from typing import Final, NamedTuple
+from timecard.gnss.checksums import fletcher8 as checksum
+from timecard.gnss.framing import (
+    MAX_CORRUPT_RUN,
+    MAX_FRAME_BYTES,
+    MAX_SENTENCE_BYTES,
+    PATIENCE_NS,
+    Framer,
+    Item,
+    NmeaSentence,
+    Rtcm3Frame,
+    SbfBlock,
+    UbxFrame,
+    without_header,
+)
 
-from timecard.timescale import NS_PER_S
-from timecard.values import CorruptData
-
-MAX_FRAME_BYTES: Final = 8192
-"""No message in use is longer; a false start with a huge length must not swallow a minute of data."""
-MAX_SENTENCE_BYTES: Final = 256
-"""The standard's 82 is exceeded by high-precision and vendor sentences."""
-PATIENCE_NS: Final = 2 * NS_PER_S
-"""A frame that is still incomplete after this time is a false start: 1200 bytes at 9600 baud take 1.3 s."""
-MAX_CORRUPT_RUN: Final = 8192
-"""A longer run of noise is reported in pieces, so that a line without a single frame is seen as well."""
-
-_LENGTHS: Final = {
-    0x0103: range(16, 17),
-    0x0107: range(84, 93, 8),
-    0x0120: range(16, 17),
-    0x0121: range(20, 21),
-    0x0126: range(24, 25),
-    0x0135: range(8, 8 + 12 * 128, 12),
-    0x0161: range(4, 5),
-    0x0A09: range(56, 69, 4),
-    0x0A38: range(4, 4 + 24 * 9, 24),
-    0x0D01: range(16, 17),
-    0x0D04: range(28, 29),
-}
-"""Payload lengths of messages that come all the time, over all generations. A header whose length was damaged
-on the line is then known at once, instead of holding back what follows until ``PATIENCE_NS`` is over."""
-
-_STARTS: Final = re.compile(rb"[\xb5$\xd3]")
-_NOT_TEXT: Final = re.compile(rb"[^\x20-\x7e]")
-_SENTENCE: Final = re.compile(rb"\$([A-Z][0-9A-Z]{2,15}(?:,[\x20-\x7e]*)?)\*([0-9A-Fa-f]{2})\r?\n")
-_HEADER_LINE: Final = re.compile(rb"[#{][^\n]*\n")
-_INCOMPLETE: Final = -1
-_REJECTED: Final = 0
-
-
-class UbxFrame(NamedTuple):
-    """A UBX frame with a right checksum."""
-
-    key: int
-    """Class and id: 0x0107 is NAV-PVT."""
-    raw: bytes
-    """The whole frame, sync characters and checksum included."""
-
-    @property
-    def payload(self) -> bytes:
-        """What the message says."""
-        return self.raw[6:-2]
-
-
-class NmeaSentence(NamedTuple):
-    """A sentence with a right checksum, line end included."""
-
-    raw: bytes
-
-
-class Rtcm3Frame(NamedTuple):
-    """An RTCM 3 frame with a right CRC; nothing here uses its content."""
-
-    raw: bytes
-
-
-Item = UbxFrame | NmeaSentence | Rtcm3Frame | CorruptData
-
-
-def checksum(body: bytes | bytearray) -> tuple[int, int]:
-    """The two check bytes over class, id, length and payload (8-bit Fletcher)."""
-    return sum(body) & 0xFF, sum(accumulate(body)) & 0xFF
+__all__ = [
+    "MAX_CORRUPT_RUN",
+    "MAX_FRAME_BYTES",
+    "MAX_SENTENCE_BYTES",
+    "PATIENCE_NS",
+    "Framer",
+    "Item",
+    "NmeaSentence",
+    "Rtcm3Frame",
+    "SbfBlock",
+    "UbxFrame",
+    "checksum",
+    "encode",
+    "without_header",
+]
 
 
 def encode(key: int, payload: bytes = b"") -> bytes:
     """A UBX frame; an empty payload polls the message."""
     body = key.to_bytes(2, "big") + len(payload).to_bytes(2, "little") + payload
     return b"\xb5\x62" + body + bytes(checksum(body))
-
-
-def without_header(capture: bytes) -> bytes:
-    """A recorded file without the text lines that recorders put before the first byte of the stream."""
-    start = 0
-    while line := _HEADER_LINE.match(capture, start):
-        start = line.end()
-    return capture[start:]
-
-
-class Framer:
-    """Bytes in, frames out: the same frames however the stream was cut.
-
-    (One exception on purpose: what is still incomplete after ``PATIENCE_NS`` is taken for a false start.)
-    """
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._waiting_since_ns: int | None = None
-        self._corrupt = 0
-        self._reason = ""
-
-    @property
-    def unreported_bytes(self) -> int:
-        """Noise since the last frame, not yet reported: it is when the next frame ends it."""
-        return self._corrupt
-
-    def feed(self, data: bytes, read_mono_ns: int) -> Sequence[Item]:
-        """Take bytes read at ``read_mono_ns``; returns what they completed, in order."""
-        buffer = self._buffer
-        buffer += data
-        items: list[Item] = []
-        at = 0
-        while at < len(buffer):
-            first = buffer[at]
-            if first == 0xB5:
-                end, reason = self._ubx_end(at)
-            elif first == 0x24:
-                end, reason = self._sentence_end(at)
-            elif first == 0xD3:
-                end, reason = self._rtcm3_end(at)
-            else:
-                start = _STARTS.search(buffer, at)
-                skipped = (start.start() if start else len(buffer)) - at
-                self._skip(skipped, "no frame", read_mono_ns, items)
-                at += skipped
-                continue
-            if end == _INCOMPLETE:
-                if self._waiting_since_ns is None:
-                    self._waiting_since_ns = read_mono_ns
-                if read_mono_ns - self._waiting_since_ns <= PATIENCE_NS:
-                    break
-                end, reason = _REJECTED, "unfinished frame"
-            self._waiting_since_ns = None
-            if end == _REJECTED:
-                self._skip(1, reason, read_mono_ns, items)
-                at += 1
-                continue
-            self._report(read_mono_ns, items)
-            raw = bytes(buffer[at:end])
-            if first == 0xB5:
-                items.append(UbxFrame(raw[2] << 8 | raw[3], raw))
-            elif first == 0x24:
-                items.append(NmeaSentence(raw))
-            else:
-                items.append(Rtcm3Frame(raw))
-            at = end
-        del buffer[:at]
-        return items
-
-    def _ubx_end(self, at: int) -> tuple[int, str]:
-        buffer = self._buffer
-        have = len(buffer) - at
-        if have < 2:
-            return _INCOMPLETE, ""
-        if buffer[at + 1] != 0x62:
-            return _REJECTED, "no frame"
-        if have < 6:
-            return _INCOMPLETE, ""
-        length = buffer[at + 4] + (buffer[at + 5] << 8)
-        size = length + 8
-        lengths = _LENGTHS.get(buffer[at + 2] << 8 | buffer[at + 3])
-        if size > MAX_FRAME_BYTES or (length and lengths is not None and length not in lengths):
-            return _REJECTED, "UBX length"
-        if have < size:
-            return _INCOMPLETE, ""
-        end = at + size
-        if checksum(buffer[at + 2 : end - 2]) != (buffer[end - 2], buffer[end - 1]):
-            return _REJECTED, "UBX checksum"
-        return end, ""
-
-    def _sentence_end(self, at: int) -> tuple[int, str]:
-        buffer = self._buffer
-        limit = at + MAX_SENTENCE_BYTES
-        newline = buffer.find(b"\n", at, limit)
-        if newline < 0:
-            # A carriage return may be the last byte so far; any other control character is no sentence.
-            odd = _NOT_TEXT.search(buffer, at)
-            if len(buffer) >= limit or (odd and (odd.group() != b"\r" or odd.end() < len(buffer))):
-                return _REJECTED, "no frame"
-            return _INCOMPLETE, ""
-        sentence = _SENTENCE.fullmatch(buffer, at, newline + 1)
-        if sentence is None:
-            return _REJECTED, "no frame"
-        if reduce(xor, sentence.group(1)) != int(sentence.group(2), 16):
-            return _REJECTED, "NMEA checksum"
-        return newline + 1, ""
-
-    def _rtcm3_end(self, at: int) -> tuple[int, str]:
-        buffer = self._buffer
-        have = len(buffer) - at
-        if have >= 2 and buffer[at + 1] & 0xFC:
-            return _REJECTED, "no frame"
-        if have < 3:
-            return _INCOMPLETE, ""
-        size = ((buffer[at + 1] & 3) << 8) + buffer[at + 2] + 6
-        if have < size:
-            return _INCOMPLETE, ""
-        # The CRC over a frame with its own CRC appended is zero.
-        return (_REJECTED, "RTCM3 CRC") if _crc24q(buffer[at : at + size]) else (at + size, "")
-
-    def _skip(self, count: int, reason: str, read_mono_ns: int, items: list[Item]) -> None:
-        if not self._corrupt:
-            self._reason = reason
-        self._corrupt += count
-        while self._corrupt >= MAX_CORRUPT_RUN:
-            items.append(CorruptData(length=MAX_CORRUPT_RUN, reason=self._reason, read_mono_ns=read_mono_ns))
-            self._corrupt -= MAX_CORRUPT_RUN
-
-    def _report(self, read_mono_ns: int, items: list[Item]) -> None:
-        if self._corrupt:
-            items.append(CorruptData(length=self._corrupt, reason=self._reason, read_mono_ns=read_mono_ns))
-            self._corrupt = 0
-
-
-def _crc24q_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        crc = byte << 16
-        for _ in range(8):
-            crc = (crc << 1) ^ (0x1864CFB if crc & 0x800000 else 0)
-        table.append(crc & 0xFFFFFF)
-    return tuple(table)
-
-
-_CRC24Q: Final = _crc24q_table()
-
-
-def _crc24q(data: bytes | bytearray) -> int:
-    crc = 0
-    for byte in data:
-        crc = (crc << 8 & 0xFFFFFF) ^ _CRC24Q[crc >> 16 ^ byte]
-    return crc

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.assembly import receiver_options
+from appliance.assembly import receiver_intent
 from appliance.config import Config
 from appliance.config_models import GnssConfig, Position
 from timecard.gnss.geodesy import ecef_m
-from timecard.gnss.ublox_profile import FixedPosition
+from timecard.gnss.intent import FixedPosition, Survey
 
 LATITUDE_DEG = 53 + 48 / 60 + 33.820 / 3600
 LONGITUDE_DEG = 2 + 7 / 60 + 46.380 / 3600
@@ -33,8 +33,8 @@ def test_a_configured_position_reaches_the_receiver() -> None:
     position = Position(
         latitude_deg=LATITUDE_DEG, longitude_deg=LONGITUDE_DEG, height_m=73.0, accuracy_m=0.25
     )
-    fixed = receiver_options(Config(gnss=GnssConfig(position=position))).fixed_position
+    fixed = receiver_intent(Config(gnss=GnssConfig(position=position))).position
     assert isinstance(fixed, FixedPosition)
     assert (fixed.x_m, fixed.y_m, fixed.z_m) == EXAMPLE_M
     assert fixed.sigma_m == 0.25
-    assert receiver_options(Config()).fixed_position is None
+    assert isinstance(receiver_intent(Config()).position, Survey)

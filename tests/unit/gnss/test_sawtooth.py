@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import lzma
 import statistics
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -168,6 +169,18 @@ def test_a_label_without_a_second_is_ignored() -> None:
     pairing = SawtoothPairing()
     pairing.add_label(PulseLabel(edge_tai_ns=None, qerr_ns=1.0, pulse_locked=True, read_mono_ns=MONO0))
     assert seconds([pairing.pair(edge(1), True)]) == [(1, None)]
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_the_label_of_a_pulse_that_is_past_does_not_name_the_next_edge(near: bool) -> None:
+    pairing = SawtoothPairing()
+    paired = []
+    for second in range(1, 6):
+        # Read where the label of a TIM-TP for the next pulse would be.
+        pairing.add_label(replace(label(second + 1, 2.0), edge_tai_ns=(S0 + second) * NS_PER_S, emitted=True))
+        paired.append(pairing.pair(edge(second + 1), near))
+    assert seconds(paired) == [(second if near else None, None) for second in range(2, 7)]
+    assert (pairing.stale, pairing.doubles) == (0, 0)
 
 
 def test_labels_do_not_pile_up() -> None:

@@ -1,0 +1,151 @@
+"""The receiver on a line, whichever it is: found when it is started, and found anew when it went silent.
+
+The rate that the line was opened with is tried first. A start that finds nobody there tries one further rate
+at the next attempt, so that no attempt takes long.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Protocol, runtime_checkable
+
+from timecard.errors import DeviceAbsentError, RefusedError, UnsupportedError
+from timecard.gnss.detect import BAUDS, RateStream, detect
+from timecard.gnss.driver import Receiver, ReceiverDriver
+from timecard.gnss.intent import GnssIntent
+from timecard.gnss.receivers import RECEIVERS
+from timecard.protocols import ByteStream
+from timecard.timebase import Timebase
+from timecard.values import GnssEvent, ReceiverIdentity
+
+_LOG: Final = logging.getLogger(__name__)
+ATTEMPT_S: Final = 8.0
+"""For the questions of all drivers at one rate."""
+
+
+class _Health(Protocol):
+    warnings: tuple[str, ...]
+
+
+@runtime_checkable
+class _WithHealth(Protocol):
+    def health(self) -> _Health: ...
+
+
+@runtime_checkable
+class _WithWarnings(Protocol):
+    warnings: tuple[str, ...]
+
+
+class AnyReceiver:
+    """``GnssReceiver`` of ``timecard.protocols``: a receiver of any family in ``RECEIVERS``."""
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        timebase: Timebase,
+        intent: GnssIntent | None,
+        *,
+        drivers: Mapping[str, ReceiverDriver] = RECEIVERS,
+    ) -> None:
+        """``intent``: what the receiver is made to be at each start; None: it is used as it is."""
+        self.name = stream.name
+        self.driver: ReceiverDriver | None = None
+        """Of the receiver that was found; None before."""
+        self._stream = stream
+        self._timebase = timebase
+        self._intent = intent
+        self._drivers = drivers
+        self._inner: Receiver | None = None
+        self._identity: ReceiverIdentity | None = None
+        self._earlier_restarts = 0
+        self._as_it_is = False
+        self._refused: tuple[str, ...] = ()
+        self._own = stream.baud if isinstance(stream, RateStream) else None
+        self._rates = self._rates_in_turn()
+
+    @property
+    def identity(self) -> ReceiverIdentity | None:
+        """Who answered last; None before the first ``start``."""
+        return self._identity if self._inner is None else self._inner.identity or self._identity
+
+    @property
+    def restarts(self) -> int:
+        """How often a receiver on this line was seen to begin anew by itself."""
+        return self._earlier_restarts + (0 if self._inner is None else self._inner.restarts)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be configured, and what the driver has to say about the receiver."""
+        inner, said = self._inner, ()
+        if isinstance(inner, _WithHealth):
+            said = inner.health().warnings
+        elif isinstance(inner, _WithWarnings):
+            said = inner.warnings
+        return (*self._refused, *said)
+
+    def start(self) -> None:
+        """Find the receiver if it is not known yet, identify it, and make it as the intent says.
+
+        One that cannot be made so is used as it is, with a warning. Raises ``DeviceAbsentError`` and
+        ``UnsupportedError`` that say what was heard, and the errors of the line.
+        """
+        self._refused = ()
+        inner, driver = self._found()
+        try:
+            try:
+                inner.start()
+            except (RefusedError, UnsupportedError) as error:
+                if self._intent is None:
+                    raise
+                self._refused = (f"used as it is configured: {error.operation}: {error.reason}",)
+                _LOG.warning("%s: %s", self.name, self._refused[0])
+                self._open(driver, None).start()
+        except DeviceAbsentError:
+            self._forget()
+            raise
+
+    def poll(self, timeout_s: float) -> Sequence[GnssEvent]:
+        """Events decoded from the bytes that have arrived; none before a successful ``start``."""
+        return () if self._inner is None else self._inner.poll(timeout_s)
+
+    # --- internals ---
+
+    def _found(self) -> tuple[Receiver, ReceiverDriver]:
+        if self._inner is not None and self.driver is not None:
+            if self._as_it_is:  # it refused before; the next start asks again
+                self._open(self.driver, self._intent)
+            return self._inner, self.driver
+        rate = next(self._rates)
+        found = detect(
+            self._stream,
+            self._timebase,
+            None if rate is None else (rate,),
+            drivers=self._drivers,
+            limit_s=ATTEMPT_S,
+        )
+        _LOG.info("%s: driver=%s baud=%s", self.name, found.driver.name, found.baud)
+        self._rates = self._rates_in_turn()
+        self.driver, self._identity = found.driver, found.identity
+        return self._open(found.driver, self._intent), found.driver
+
+    def _open(self, driver: ReceiverDriver, intent: GnssIntent | None) -> Receiver:
+        self._forget()
+        self.driver, self._as_it_is = driver, intent is None and self._intent is not None
+        self._inner = driver.open(self._stream, self._timebase, intent)
+        return self._inner
+
+    def _forget(self) -> None:
+        if self._inner is not None:
+            self._earlier_restarts += self._inner.restarts
+            self._identity = self._inner.identity or self._identity
+        self._inner = self.driver = None
+
+    def _rates_in_turn(self) -> Iterator[int | None]:
+        """The line's own rate, and after each failure of it one of the others."""
+        if self._own is None:
+            return itertools.repeat(None)
+        others = [baud for baud in BAUDS if baud != self._own]
+        return itertools.chain.from_iterable((self._own, other) for other in itertools.cycle(others))

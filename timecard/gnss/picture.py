@@ -1,0 +1,155 @@
+"""What a receiver said last of everything, and what it has not said: for a status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypeVar
+
+from timecard.gnss.driver import Capability
+from timecard.values import (
+    AntennaPosition,
+    CorruptData,
+    GnssEvent,
+    GnssFix,
+    LeapInfo,
+    PulseLabel,
+    RfStatus,
+    SatelliteView,
+    SignalView,
+    SurveyStatus,
+)
+
+E = TypeVar("E")
+ONCE_S: Final = 2.5
+"""What comes once a second has come by then."""
+SLOW_S: Final = 7.0
+"""Some messages of the set ``time-card`` come every 5 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """Something that a status shows."""
+
+    name: str
+    wait_s: float
+    """So long it is waited for."""
+    capability: Capability | None
+    """A receiver without it is not waited for; None: every receiver tells."""
+    polls: tuple[int, ...]
+    """u-blox messages (class and id) that tell it when they are asked for."""
+    told: Callable[[ReceiverPicture], bool]
+
+
+class ReceiverPicture:
+    """The latest word of every kind. A field of ``RfStatus`` that a message does not tell stays."""
+
+    def __init__(self) -> None:
+        self.rf: RfStatus | None = None
+        self.corrupt_bytes = 0
+        self._latest: dict[type[Any], Any] = {}
+
+    def take(self, event: GnssEvent) -> None:
+        """Note one event."""
+        if isinstance(event, CorruptData):
+            self.corrupt_bytes += event.length
+        elif isinstance(event, RfStatus):
+            self.rf = event if self.rf is None else _merged(self.rf, event)
+        else:
+            self._latest[type(event)] = event
+
+    def latest(self, kind: type[E]) -> E | None:
+        """The newest event of a kind."""
+        found: E | None = self._latest.get(kind)
+        return found
+
+    def has(self, *kinds: type[Any]) -> bool:
+        """Whether one of these was heard."""
+        return any(kind in self._latest for kind in kinds)
+
+    def open_topics(self, capabilities: Collection[Capability] | None) -> list[Topic]:
+        """What was not heard of all that this receiver tells; without ``capabilities``, of everything."""
+        return [
+            topic
+            for topic in TOPICS
+            if not topic.told(self)
+            and (capabilities is None or topic.capability is None or topic.capability in capabilities)
+        ]
+
+
+def _merged(old: RfStatus, new: RfStatus) -> RfStatus:
+    values = {field.name: getattr(new, field.name) for field in fields(RfStatus)}
+    return RfStatus(
+        **{name: getattr(old, name) if value is None else value for name, value in values.items()}
+    )
+
+
+def _rf(name: str) -> Callable[[ReceiverPicture], bool]:
+    return lambda picture: picture.rf is not None and getattr(picture.rf, name) is not None
+
+
+TOPICS: Final = (
+    Topic(
+        name="time",
+        wait_s=ONCE_S,
+        capability=None,
+        polls=(0x0107,),
+        told=lambda picture: picture.has(GnssFix),
+    ),
+    Topic(
+        name="pulse",
+        wait_s=ONCE_S,
+        capability=Capability.SAWTOOTH,
+        polls=(0x0D01,),
+        told=lambda picture: picture.has(PulseLabel),
+    ),
+    Topic(
+        name="leap seconds",
+        wait_s=ONCE_S,
+        capability=Capability.LEAP_ANNOUNCED,
+        polls=(0x0126,),
+        told=lambda picture: picture.has(LeapInfo),
+    ),
+    Topic(
+        name="position",
+        wait_s=ONCE_S,
+        capability=None,
+        polls=(0x0107,),
+        told=lambda picture: picture.has(AntennaPosition),
+    ),
+    Topic(
+        name="survey",
+        wait_s=SLOW_S,
+        capability=Capability.SURVEY,
+        polls=(0x0D04,),
+        told=lambda picture: picture.has(SurveyStatus),
+    ),
+    Topic(
+        name="signals",
+        wait_s=SLOW_S,
+        capability=Capability.SIGNALS,
+        polls=(0x0143, 0x0135),
+        told=lambda picture: picture.has(SignalView, SatelliteView),
+    ),
+    Topic(
+        name="antenna",
+        wait_s=SLOW_S,
+        capability=Capability.ANTENNA,
+        polls=(0x0A38,),
+        told=_rf("antenna"),
+    ),
+    Topic(
+        name="jamming",
+        wait_s=SLOW_S,
+        capability=Capability.JAMMING,
+        polls=(0x0A38,),
+        told=_rf("jamming"),
+    ),
+    Topic(
+        name="spoofing",
+        wait_s=SLOW_S,
+        capability=Capability.SPOOFING,
+        polls=(0x0103,),
+        told=_rf("spoofing"),
+    ),
+)
