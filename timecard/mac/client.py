@@ -40,6 +40,8 @@ _DAMAGED: Final = 3
 REPLY_S: Final = 2.0
 MAX_LINE_BYTES: Final = 4101 + 8
 _MAX_DRAIN_BYTES: Final = 65_536
+_MAX_DRAIN_S: Final = 1.5
+"""A line that never falls silent is not waited for."""
 _FIRST_LOOK_S: Final = 0.012
 """Request and reply take about this long on the line and in the device: looking earlier is in vain."""
 _REST_S: Final = 0.003
@@ -106,7 +108,8 @@ class LineClient:
                 failure = "no answer"
         operation = ",".join([name, *arguments])
         if failure == "no answer":
-            raise DeviceTimeoutError(self.name, operation, f"no answer within {REPLY_S} s")
+            came = f", only {len(self._buffer)} bytes of one" if self._buffer else ""
+            raise DeviceTimeoutError(self.name, operation, f"no answer within {REPLY_S} s{came}")
         raise ProtocolError(self.name, operation, failure)
 
     def probe(self, command: bytes, timeout_s: float) -> str | None:
@@ -117,8 +120,11 @@ class LineClient:
 
     def drain(self, quiet_s: float = 0.0) -> int:
         """Discard input until nothing comes for ``quiet_s``; returns how many bytes it was."""
+        deadline_ns = self._timebase.mono_ns() + round(_MAX_DRAIN_S * NS_PER_S)
         while len(self._buffer) < _MAX_DRAIN_BYTES and (data := self._stream.read(4096, quiet_s)):
             self._buffer += data
+            if self._timebase.mono_ns() > deadline_ns:
+                break
         discarded = len(self._buffer)
         self.notices += len(_NOTICE.findall(self._buffer.decode("latin-1")))
         self._buffer.clear()

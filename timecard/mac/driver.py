@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
+from timecard.errors import RefusedError
+from timecard.mac.wear import WearLedger
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity, OscillatorStatus
@@ -34,6 +37,9 @@ class SelfDiscipline:
     phase_limit_ns: int | None = None
     """Beyond it the part jumps; None: as the part has it."""
     lock_threshold_ns: int | None = None
+    max_jump_ns: float | None = None
+    """Refuse to begin when the part's pulse is further than this from its input, because it would jump so
+    far; None: whatever it is."""
 
 
 class Oscillator(Protocol):
@@ -72,15 +78,98 @@ class Oscillator(Protocol):
         """The part follows its input pulse. Whether its own pulse jumps at that moment: see the driver."""
         ...
 
+    def sync_pulse(self) -> None:
+        """Move the output pulse onto the next input pulse: a step. Returns when the part took the order."""
+        ...
+
+    def latch(self) -> None:
+        """Fold the steering in force into the base frequency; the frequency stays. Counted as wear."""
+        ...
+
+    def store(self) -> None:
+        """Keep the settings in force without power. Counted as wear."""
+        ...
+
+
+class AlarmBit(NamedTuple):
+    """One bit of a part's alarm word."""
+
+    words: str
+    """The maker's meaning."""
+    name: str
+    """Of the table in ``timecard.mac.alarms``."""
+    settles: bool = False
+    """Healthy parts show it before their first lock, and for ``settling_s`` after any lock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartLimits:
+    """What is normal for a family; beyond it ``timecard.mac.alarms`` speaks."""
+
+    warm_up_s: float
+    """A cold part is locked by then."""
+    settling_s: float = 0.0
+    """So long after a lock bits with ``settles`` mean nothing."""
+    temperature_mdegc: tuple[int, int]
+    alarm_bits: Mapping[int, AlarmBit] = field(default_factory=lambda: MappingProxyType({}))
+    max_frequency_ppb: float = 0.0
+    """Steering range; 0 for a part that cannot be steered."""
+    steps_phase: bool = False
+    """Its phase meter tells; a phase that was small and grows beyond ``phase_runaway_ns`` is a fault."""
+    phase_runaway_ns: float = 1_000.0
+
+
+class Opener(Protocol):
+    """Makes a driver on a line that leads to its part."""
+
+    def __call__(
+        self, stream: ByteStream, timebase: Timebase, *, wear: WearLedger | None = None
+    ) -> Oscillator:
+        """Sends nothing yet."""
+        ...
+
+
+class I2cPort(Protocol):
+    """An I2C bus, whatever carries it (``timecard.pcie.i2c`` has one)."""
+
+    name: str
+
+    def transfer(self, address: int, write: bytes, read: int) -> bytes:
+        """Write bytes to a part, then read; raises ``DeviceAbsentError`` when nobody acknowledges."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OscillatorDriver:
     """A family: how it is recognised and opened."""
 
     family: str
-    baud: int
+    baud: int | None
+    """None: it has no serial port."""
     order: int
     """Probes run in this order; each is harmless to the families after it, and to unknown ones."""
-    probe: Callable[[ByteStream, Timebase], OscillatorIdentity | None]
+    probe: Callable[[ByteStream, Timebase], OscillatorIdentity | None] | None
     """Ask who is there at ``baud``, in at most 2 s; changes nothing in any known part."""
-    open: Callable[[ByteStream, Timebase], Oscillator]
+    open: Opener | None
+    limits: PartLimits
+    open_i2c: Callable[[I2cPort, Timebase], Oscillator] | None = None
+    """For parts on the I2C bus instead of a serial port."""
+
+
+NO_PULSE_REASON: Final = "no input pulse, or no phase meter running: how far it would jump is not known"
+
+
+def check_jump(device: str, settings: SelfDiscipline, phase_ns: float | None) -> None:
+    """Raises ``RefusedError`` when the pulse would jump further than ``settings`` allow."""
+    if settings.max_jump_ns is None:
+        return
+    operation = "begin self-disciplining"
+    if phase_ns is None:
+        raise RefusedError(device, operation, NO_PULSE_REASON)
+    if abs(phase_ns) > settings.max_jump_ns:
+        raise RefusedError(
+            device,
+            operation,
+            f"the pulse would jump by {phase_ns:.1f} ns, at most {settings.max_jump_ns:g} ns are allowed: "
+            "steer it closer first",
+        )

@@ -1,41 +1,49 @@
 """Microchip MAC SA5X (SA53, SA55): a rubidium oscillator steered by a digital word, with its own phase meter.
 
-Parameter names and units: Microchip "MAC SA5X User's Guide", DS50002938. ``DigitalTuning`` counts 1e-15;
-``Phase`` is taken as the part's output pulse against its input pulse with the sign of a clock offset: it
-grows while the part runs fast.
+Parameter names and units: Microchip "MAC SA5X User's Guide", DS50002938. Tunings count 1e-15: the one in
+force is ``EffectiveTuning``, of which ``DisciplineTuning`` comes from the part's loop. Whether the latter
+ends with the loop, or is part of ``DigitalTuning``, no source says: taking over works either way. ``Phase``
+is taken as the part's output pulse against its input pulse with the sign of a clock offset: it grows while
+the part runs fast.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from timecard.errors import DeviceAbsentError, ProtocolError, RefusedError, UnsupportedError
+from timecard.errors import (
+    DeviceAbsentError,
+    DeviceTimeoutError,
+    ProtocolError,
+    RefusedError,
+    UnsupportedError,
+)
 from timecard.mac.client import LineClient
+from timecard.mac.driver import (
+    OscillatorCapability,
+    OscillatorDriver,
+    PartLimits,
+    SelfDiscipline,
+    check_jump,
+)
+from timecard.mac.oscillators.sa5x_parameters import DIGITAL, EFFECTIVE, Parameters
+from timecard.mac.oscillators.sa5x_tables import ALARM_BITS, ALARMS, READINGS, alarm_names
+from timecard.mac.wear import WearLedger
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
-from timecard.values import OscillatorIdentity, OscillatorStatus
+from timecard.timescale import NS_PER_S
+from timecard.values import OscillatorIdentity, OscillatorStatus, Reading
 
 UNITS_PER_PPB: Final = 1_000_000
 """``DigitalTuning`` is in 1e-15."""
 MAX_TUNING: Final = 20_000_000
 FAMILY: Final = "sa5x"
-ALARMS: Final = {
-    0: "FPGA fault",
-    1: "PLL fault",
-    2: "flash fault",
-    3: "last lock acquisition failed",
-    4: "expected external oscillator missing",
-    5: "cell heater fault",
-    6: "firmware does not fit the hardware",
-    16: "internal temperature not stable",
-    17: "disciplining without input pulse",
-    18: "tuning at its limit",
-}
-"""Bits of ``Alarms``."""
+BAUD: Final = 57_600
+DAMAGED_FIRMWARE: Final = "unreadable: damaged image"
+"""What ``{swrev?}`` refused means."""
 _SETTLE_S: Final = 0.05
 _QUIET_S: Final = 0.25
 _PROBE_S: Final = 0.3
@@ -43,9 +51,14 @@ _PROBE_TRIES: Final = 3
 _RETRY_S: Final = 1.0
 _DEVICE: Final = re.compile(r"\[=(?P<family>[^\]|]*)(?:\|..)?\]")
 _ALTERNATING: Final = ("PpsInDetected", "Locked")
-_ROTATING: Final = ("Alarms", "DigitalTuning", "Temperature", "LockProgress")
+_LOOP: Final = "Disciplining"
+_ALL: Final = ("Alarms", EFFECTIVE, "Temperature", "LockProgress")
+_ROTATING: Final = ("Alarms", EFFECTIVE, "Alarms", "Temperature", "Alarms", _LOOP)
+"""While locked, one with every third status: alarms are at most 6 calls old, the rest 18."""
+_ACQUIRING: Final = ("LockProgress", "Alarms", "Temperature", EFFECTIVE, _LOOP)
 _ROTATE_EVERY: Final = 3
-"""One of the rotating ones with every third status: each is at most 12 calls old."""
+_ONE_RESET_S: Final = 15.0
+"""Notices nearer to one another come from one start."""
 
 
 @dataclass(slots=True)
@@ -56,27 +69,45 @@ class _Known:
     pps_detected: bool = False
     temperature_mdegc: int | None = None
     alarms: int = 0
+    disciplining: bool | None = None
 
 
 class Sa5x:
-    """``AtomicClock`` for the SA5X on a byte stream of 57600 baud, 8N1.
+    """``Oscillator`` for the SA5X on a byte stream of 57600 baud, 8N1.
 
     Every call raises ``DeviceTimeoutError`` when the part does not answer in time and ``ProtocolError``
     when only damaged answers come.
     """
 
-    def __init__(self, stream: ByteStream, timebase: Timebase) -> None:
+    capabilities = frozenset(OscillatorCapability)
+
+    def __init__(self, stream: ByteStream, timebase: Timebase, *, wear: WearLedger | None = None) -> None:
         self.name = stream.name
+        self.wear = wear or WearLedger()
         self._client = LineClient(stream, timebase)
+        self._values = Parameters(self._client)
         self._timebase = timebase
         self._known = _Known()
         self._complete = False
         self._round = 0
+        self._serial: str | None = None
+        self._notices = 0
+        self._resets = 0
+        self._reset_ns = 0
+        self._residue = 0
+        """``EffectiveTuning`` minus ``DigitalTuning`` while software steers: what the part's loop left."""
+        self._keep: int | None = None
+        """The tuning to be kept, while a hand-over to software is not complete."""
 
     @property
     def max_frequency_ppb(self) -> float:
         """Range of ``DigitalTuning``: 2e-8."""
         return MAX_TUNING / UNITS_PER_PPB
+
+    @property
+    def frequency_resolution_ppb(self) -> float:
+        """One unit of ``DigitalTuning``: 1e-15."""
+        return 1 / UNITS_PER_PPB
 
     @property
     def resets(self) -> int:
@@ -97,24 +128,8 @@ class Sa5x:
         for attempt in range(_PROBE_TRIES):
             if attempt:
                 self._timebase.sleep_s(_RETRY_S)
-            line = self._client.probe(b"{device?}", _PROBE_S)
-            if line is None:
-                continue
-            found = _DEVICE.search(line)
-            if found is None:
-                # A CSAC reads the probe letter by letter; let it finish.
-                self._client.drain(_QUIET_S)
-                continue
-            if found["family"] != FAMILY:
-                raise UnsupportedError(
-                    self.name, "identify oscillator", f"answers {found['family'][:40]!r}, not {FAMILY!r}"
-                )
-            return OscillatorIdentity(
-                family=FAMILY,
-                model=self._client.request("pn?"),
-                serial=self._client.request("serial?"),
-                firmware=self._client.request("swrev?"),
-            )
+            if self._is_there():
+                return self._identity()
         raise DeviceAbsentError(
             self.name,
             "identify oscillator",
@@ -124,29 +139,15 @@ class Sa5x:
     def status(self, full: bool = False) -> OscillatorStatus:
         """One round: the phase each time, the rest in turn (two to three exchanges), or everything."""
         known = self._known
-        self._round += 1
-        names: Sequence[str] = (*_ALTERNATING, *_ROTATING)
-        if self._complete and not full:
-            names = (_ALTERNATING[self._round % 2],)
-            if self._round % _ROTATE_EVERY == 0:
-                names = (*names, _ROTATING[self._round // _ROTATE_EVERY % len(_ROTATING)])
-        for name in names:
-            value = round(self._number(name))
-            match name:
-                case "PpsInDetected":
-                    known.pps_detected = value != 0
-                case "Locked":
-                    known.locked = value != 0
-                case "Alarms":
-                    known.alarms = value
-                case "DigitalTuning":
-                    known.tuning = value
-                case "Temperature":
-                    known.temperature_mdegc = value
-                case "LockProgress":
-                    known.progress = value
+        for name in self._due(full):
+            self._note(name)
         self._complete = True
-        phase_ns = self._number("Phase") if known.pps_detected else None
+        phase_ns = None
+        if known.pps_detected:
+            phase_ns = self._values.number("Phase")
+        elif not full:
+            self._note("Alarms")  # without a pulse that is what matters
+        self._note_resets()
         return OscillatorStatus(
             locked=known.locked,
             lock_progress_percent=100 if known.locked else known.progress,
@@ -156,63 +157,215 @@ class Sa5x:
             temperature_mdegc=known.temperature_mdegc,
             alarms=known.alarms,
             alarm_names=alarm_names(known.alarms),
+            disciplining=known.disciplining,
+            resets=self._resets,
+            dropped=self._client.dropped,
             read_mono_ns=self._timebase.mono_ns(),
         )
 
+    def readings(self) -> tuple[Reading, ...]:
+        """Everything that this firmware has to read, one exchange each (about half a second in all)."""
+        found = []
+        for name, unit in READINGS.items():
+            if name not in self._values.absent:
+                try:
+                    found.append(Reading(name=name, value=self._values.number(name), unit=unit))
+                except UnsupportedError:
+                    self._values.absent.add(name)
+        return tuple(found)
+
     def set_frequency_ppb(self, frequency_ppb: float) -> float:
         """Steer (clamped to +-20 ppb); returns what the part says is in force."""
-        wanted = round(max(-MAX_TUNING, min(MAX_TUNING, frequency_ppb * UNITS_PER_PPB)))
-        self._known.tuning = round(self._set("DigitalTuning", wanted))
+        if self._known.disciplining is None:
+            self._note(_LOOP)
+        if self._known.disciplining:
+            raise RefusedError(
+                self.name, "steer", "its own loop steers: begin_software_steering ends that first"
+            )
+        wanted = round(frequency_ppb * UNITS_PER_PPB) - self._residue
+        wanted = max(-MAX_TUNING, min(MAX_TUNING, wanted))
+        self._known.tuning = round(self._values.set(DIGITAL, wanted)) + self._residue
         return self._known.tuning / UNITS_PER_PPB
 
     def begin_software_steering(self) -> None:
         """Let the part measure phase but not steer itself; the tuning in force stays.
 
-        ``Disciplining`` and ``PhaseMetering`` exclude each other, so the order matters.
+        ``Disciplining`` and ``PhaseMetering`` exclude each other, so the order matters. When it fails half
+        way and is called again, it still keeps the tuning that was in force at first.
         """
-        self._set_checked("Disciplining", 0)
-        self._set_checked("PhaseMetering", 1)
+        if self._keep is None and self._values.number(_LOOP):
+            self._keep = self._values.effective()
+        self._values.set_checked(_LOOP, 0)
+        self._known.disciplining = False
+        if self._keep is not None:
+            lost = self._keep - self._values.effective()
+            if lost:
+                digital = round(self._values.number(DIGITAL)) + lost
+                self._values.set_checked(DIGITAL, max(-MAX_TUNING, min(MAX_TUNING, digital)))
+        effective = self._values.effective()
+        self._residue = effective - round(self._values.number(DIGITAL))
+        self._values.set_checked("PhaseMetering", 1)
+        self._known.tuning = effective
+        self._keep = None
 
-    def begin_self_disciplining(self, time_constant_s: int, phase_limit_ns: int) -> None:
-        """Let the part follow its input pulse; enabling moves its output pulse at once (jam-sync)."""
-        self._set_checked("TauPps0", time_constant_s)
-        self._set_checked("PhaseLimit", phase_limit_ns)
-        self._set_checked("PhaseMetering", 0)
-        self._set_checked("Disciplining", 1)
+    def begin_self_disciplining(
+        self, settings: SelfDiscipline | int, phase_limit_ns: int | None = None
+    ) -> None:
+        """Let the part follow its input pulse; enabling moves its output pulse at once (jam-sync).
+
+        It jumps onto a grid of about 10 ns; ``settings.max_jump_ns`` refuses when it is too far away. The
+        loop begins at the tuning in force. ``settings`` may be the time constant alone, in seconds.
+        """
+        if not isinstance(settings, SelfDiscipline):
+            settings = SelfDiscipline(time_constant_s=settings, phase_limit_ns=phase_limit_ns)
+        enabled = bool(self._values.number(_LOOP))
+        if settings.max_jump_ns is not None and not enabled:
+            seen = self._values.number("PpsInDetected") and self._values.number("PhaseMetering")
+            check_jump(self.name, settings, self._values.number("Phase") if seen else None)
+        pulse = f"Pps{round(self._values.number('PpsSource'))}"
+        self._values.set_checked(f"Tau{pulse}", settings.time_constant_s)
+        if settings.phase_limit_ns is not None:
+            self._values.set_checked("PhaseLimit", settings.phase_limit_ns)
+        if settings.lock_threshold_ns is not None:
+            self._values.set_checked(f"DisciplineThreshold{pulse}", settings.lock_threshold_ns)
+        if not enabled:
+            self._values.set_checked("PhaseMetering", 0)
+            self._values.set_checked(_LOOP, 1)
+        self._known.disciplining, self._residue, self._keep = True, 0, None
 
     def set_pulse_qerr_ns(self, qerr_ns: float) -> None:
         """Tell the part the sawtooth correction of its next input pulse (``PpsQErr``, ps)."""
-        self._set("PpsQErr", round(qerr_ns * 1000))
+        self._values.set("PpsQErr", round(qerr_ns * 1000))
 
     def sync_pulse(self) -> None:
         """Move the output pulse onto the next input pulse: a step, complete within about a second."""
         if self._client.request("sync", repeatable=False) == "0":
             raise RefusedError(self.name, "sync", "the part could not move its pulse: no input pulse?")
 
-    def _number(self, name: str) -> float:
-        return self._as_number(f"get,{name}", self._client.request("get", name))
+    def acknowledge_alarms(self, alarms: int) -> None:
+        """Silence the alarm output for these bits; they stay in the status until their cause has gone."""
+        self._client.request("ackalm", str(alarms))
 
-    def _set(self, name: str, value: int) -> float:
-        return self._as_number(f"set,{name},{value}", self._client.request("set", name, str(value)))
+    def latch(self) -> None:
+        """Fold the tuning into the base frequency, ``DigitalTuning`` becomes 0; one counted write.
 
-    def _as_number(self, operation: str, text: str) -> float:
+        Not while its own loop steers. It is lost without power unless ``store`` follows.
+        """
+        self._charge("latch")
+        if self._client.request("latch", repeatable=False) != "1":
+            raise RefusedError(self.name, "latch", "the part refuses; its own loop must be off")
+        self._known.tuning, self._residue = self._values.effective(), 0
+
+    def store(self) -> None:
+        """Keep the settings in force in flash memory; one counted write."""
+        self._charge("store")
+        if self._client.request("store", repeatable=False) != "1":
+            raise RefusedError(self.name, "store", "the part did not store its settings")
+
+    # --- internals ------------------------------------------------------------------------------------------
+
+    def _is_there(self) -> bool:
+        line = self._client.probe(b"{device?}", _PROBE_S)
+        if line is None:
+            return False
+        found = _DEVICE.search(line)
+        if found is None:
+            # A CSAC reads the probe letter by letter; let it finish.
+            self._client.drain(_QUIET_S)
+            return False
+        if found["family"] != FAMILY:
+            raise UnsupportedError(
+                self.name, "identify oscillator", f"answers {found['family'][:40]!r}, not {FAMILY!r}"
+            )
+        return True
+
+    def _identity(self) -> OscillatorIdentity:
+        model = self._client.request("pn?")
+        self._serial = self._client.request("serial?")
         try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise ProtocolError(self.name, operation, f"answers {text[:40]!r}, which is no number")
-        return number
+            firmware = self._client.request("swrev?")
+        except UnsupportedError:
+            firmware = DAMAGED_FIRMWARE
+        return OscillatorIdentity(family=FAMILY, model=model, serial=self._serial, firmware=firmware)
 
-    def _set_checked(self, name: str, value: int) -> None:
-        """A write that must be taken as it is."""
-        in_force = self._set(name, value)
-        if in_force != value:
-            raise ProtocolError(self.name, f"set,{name},{value}", f"{in_force:g} is in force instead")
+    def _due(self, full: bool) -> Sequence[str]:
+        """What this round asks for besides the phase."""
+        self._round += 1
+        if full or not self._complete:
+            return (*_ALTERNATING, *_ALL, *(() if self._known.disciplining is not None else (_LOOP,)))
+        names: tuple[str, ...] = (_ALTERNATING[self._round % 2],)
+        if self._round % _ROTATE_EVERY == 0:
+            turn = _ROTATING if self._known.locked else _ACQUIRING
+            names = (*names, turn[self._round // _ROTATE_EVERY % len(turn)])
+        return names
+
+    def _note(self, name: str) -> None:
+        known = self._known
+        if name == EFFECTIVE:
+            known.tuning = self._values.effective()
+            return
+        if name in self._values.absent:
+            return
+        try:
+            value = round(self._values.number(name))
+        except UnsupportedError:
+            if name != "LockProgress":
+                raise
+            self._values.absent.add(name)  # firmware before 1.1
+            return
+        match name:
+            case "PpsInDetected":
+                known.pps_detected = value != 0
+            case "Locked":
+                known.locked = value != 0
+            case "Alarms":
+                known.alarms = value
+            case "Temperature":
+                known.temperature_mdegc = value
+            case "LockProgress":
+                known.progress = max(0, min(100, value))
+            case _:
+                known.disciplining = value != 0
+
+    def _note_resets(self) -> None:
+        """After a start, settings are the stored ones, and nothing that was known holds."""
+        if self._client.notices == self._notices:
+            return
+        self._notices = self._client.notices
+        now_ns = self._timebase.mono_ns()
+        if not self._resets or now_ns - self._reset_ns > round(_ONE_RESET_S * NS_PER_S):
+            self._resets += 1
+        self._reset_ns = now_ns
+        self._complete, self._known.disciplining, self._residue, self._keep = False, None, 0, None
+
+    def _charge(self, what: str) -> None:
+        if self._serial is None:
+            self._serial = self._client.request("serial?")
+        self.wear.charge(self.name, FAMILY, self._serial, what)
 
 
-def alarm_names(alarms: int) -> tuple[str, ...]:
-    """Names of the bits that are set; an undocumented one is named by its number."""
-    return tuple(
-        ALARMS.get(bit, f"alarm bit {bit}") for bit in range(alarms.bit_length()) if alarms >> bit & 1
-    )
+def probe(stream: ByteStream, timebase: Timebase) -> OscillatorIdentity | None:
+    """Ask once for the device's family: harmless to every known part."""
+    part = Sa5x(stream, timebase)
+    try:
+        return part._identity() if part._is_there() else None
+    except (DeviceTimeoutError, ProtocolError, RefusedError, UnsupportedError):
+        return None  # another part, or one that says nothing more
+
+
+DRIVER: Final = OscillatorDriver(
+    family=FAMILY,
+    baud=BAUD,
+    order=10,
+    probe=probe,
+    open=Sa5x,
+    limits=PartLimits(
+        warm_up_s=900.0,
+        settling_s=900.0,
+        temperature_mdegc=(-40_000, 75_000),
+        alarm_bits=ALARM_BITS,
+        max_frequency_ppb=MAX_TUNING / UNITS_PER_PPB,
+        steps_phase=True,
+    ),
+)
+__all__ = ["ALARMS", "ALARM_BITS", "DRIVER", "FAMILY", "READINGS", "Sa5x", "alarm_names", "probe"]
