@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from timecard.emulator.faults import FAULTS
+from timecard.emulator.mac_names import MAC_FIRMWARES
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
 from timecard.emulator.options import BOARDS, INTERRUPTS, MACS, STARTS, CardOptions, OptionError
+from timecard.emulator.receiver_kinds import RECEIVER_KINDS
 
 PROGRAM: Final = "timecard emulate"
 _REQUESTS: Final = ("inject", "clear", "set_world", "truth", "status", "latches", "power_cycle")
@@ -21,7 +23,9 @@ class Arguments:
     """What the command line asks for."""
 
     path: Path
-    """The card's socket."""
+    """The card's socket, or the link to the receiver's terminal."""
+    receiver_only: bool = False
+    """No card, just a receiver behind a pseudo terminal."""
     requests: tuple[dict[str, Any], ...]
     """For the emulator that runs at ``path``; empty: be one."""
     options: CardOptions
@@ -36,10 +40,13 @@ def parse(argv: Sequence[str]) -> Arguments:
     """Parse a command line; raises ``OptionError`` with one line, exits 0 after ``--help``."""
     parser = _parser()
     given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
-    path = Path(given.pop("vfio_user"))
+    receiver_only = "pty" in given
+    path = Path(given.pop("pty" if receiver_only else "vfio_user"))
     requests = [
         request for name in _REQUESTS if name in given for request in _requests(name, given.pop(name))
     ]
+    if requests and receiver_only:
+        raise OptionError("requests go to the emulator of a card: give --vfio-user")
     if requests and given:
         raise OptionError(f"--{next(iter(given)).replace('_', '-')} belongs to the start of an emulator")
     for switch, option in (("end_series", "repeat_series"), ("no_ptm", "ptm")):
@@ -48,7 +55,8 @@ def parse(argv: Sequence[str]) -> Arguments:
     for name, option in (("cable", "cables"), ("signal", "signals")):
         if name in given:
             given[option] = tuple(given.pop(name))
-    return Arguments(path=path, requests=tuple(requests), options=CardOptions(**given))
+    options = CardOptions(**given)
+    return Arguments(path=path, requests=tuple(requests), options=options, receiver_only=receiver_only)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,13 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Faults: " + "; ".join(f"{name} ({_usage(name)})" for name in FAULTS),
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add(
-        "--vfio-user",
-        metavar="PATH",
-        required=True,
-        help="the card's socket; PATH.ctl takes control requests",
-    )
+    add = parser.add_mutually_exclusive_group(required=True).add_argument
+    add("--vfio-user", metavar="PATH", help="the card's socket; PATH.ctl takes control requests")
+    add("--pty", metavar="PATH", help="no card: the receiver alone, behind a terminal that PATH leads to")
     card = parser.add_argument_group("the card").add_argument
     card("--seed", type=int, help="same seed, same card (default 1)")
     card("--board", help=f"board family: {', '.join(BOARDS)}")
@@ -85,7 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         help=f"10 MHz: {', '.join(OSCILLATORS)}, or a 1 s frequency series",
     )
     card("--mac", help=f"oscillator module: {', '.join(MACS)}")
-    card("--gnss", metavar="MODEL", help=f"receiver: {', '.join(GNSS_RECEIVERS)}")
+    card("--mac-firmware", metavar="VERSION", help=f"of an SA5X: {', '.join(MAC_FIRMWARES)}")
+    card("--receiver", help="; ".join(f"{name}: {kind.says}" for name, kind in RECEIVER_KINDS.items()))
+    card("--receiver-baud", type=int, metavar="BAUD", help="rate of its port (default: the board's)")
+    card("--gnss", metavar="MODEL", help=f"its pulse: {', '.join(GNSS_RECEIVERS)} (default: its usual one)")
     card("--gnss-phase", type=Path, metavar="FILE", help="1 Hz phase series (s) instead of the model's pulse")
     card("--gnss-capture", type=Path, metavar="FILE", help="bytes of a real receiver on the GNSS port")
     card("--end-series", action="store_true", default=None, help="recorded series end instead of repeating")

@@ -11,10 +11,11 @@ from timecard.emulator.card_faults import card_handlers
 from timecard.emulator.faults import Start, Stop
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.gnss_noise import Disturbance, GnssPhysics
-from timecard.emulator.mro50 import EmulatedMro50
+from timecard.emulator.mac_faults import mac_handlers
 from timecard.emulator.oscillator import OscillatorPhysics
-from timecard.emulator.receiver import EmulatedReceiver
-from timecard.emulator.sa5x import EmulatedSa5x
+from timecard.emulator.receiver_core import ReceiverCore
+from timecard.emulator.receiver_faults import receiver_handlers
+from timecard.emulator.serial_part import SerialPart
 from timecard.timescale import NS_PER_S, S_PER_WEEK
 from timecard.values import AntennaStatus
 
@@ -28,8 +29,8 @@ class Parts:
     fpga: FpgaCard
     oscillator: OscillatorPhysics
     gnss: GnssPhysics
-    receiver: EmulatedReceiver | CaptureReceiver
-    mac: EmulatedSa5x | EmulatedMro50 | None
+    receiver: ReceiverCore | CaptureReceiver
+    mac: SerialPart | None
 
 
 def handlers_for(parts: Parts) -> dict[str, Start]:
@@ -45,18 +46,16 @@ def handlers_for(parts: Parts) -> dict[str, Start]:
         "wrong-time": partial(_wrong_time, parts.receiver),
         "dead-card": partial(_dead_card, parts.fpga),
     }
-    if isinstance(parts.receiver, EmulatedReceiver):  # a recording has its own sky
+    if isinstance(parts.receiver, ReceiverCore):  # a recording has its own sky
         handlers["antenna-cut"] = partial(_antenna_cut, parts.receiver)
         handlers["jam"] = partial(_jam, parts.receiver)
-    talking = [
-        part
-        for part in (parts.receiver, parts.mac)
-        if isinstance(part, EmulatedReceiver | EmulatedSa5x | EmulatedMro50)
-    ]
+        handlers |= receiver_handlers(parts.receiver)
+    talking = [part for part in (parts.receiver, parts.mac) if isinstance(part, ReceiverCore | SerialPart)]
     if talking:
         handlers["serial-garbage"] = partial(_serial_garbage, talking)
     if parts.mac is not None:
         handlers["mac-unlock"] = partial(_mac_unlock, parts.mac, parts.oscillator)
+        handlers |= mac_handlers(parts.mac)
     return handlers
 
 
@@ -85,7 +84,7 @@ def _pps_stop(gnss: GnssPhysics, t_ns: int, arguments: Arguments) -> Stop:
     return _ends(gnss, gnss.stop(_next_second(t_ns)))
 
 
-def _antenna_cut(receiver: EmulatedReceiver, t_ns: int, arguments: Arguments) -> Stop:
+def _antenna_cut(receiver: ReceiverCore, t_ns: int, arguments: Arguments) -> Stop:
     def connect(t_ns: int) -> None:
         receiver.advance(t_ns)
         receiver.antenna = AntennaStatus.OK
@@ -95,7 +94,7 @@ def _antenna_cut(receiver: EmulatedReceiver, t_ns: int, arguments: Arguments) ->
     return connect
 
 
-def _jam(receiver: EmulatedReceiver, t_ns: int, arguments: Arguments) -> Stop:
+def _jam(receiver: ReceiverCore, t_ns: int, arguments: Arguments) -> Stop:
     def end(t_ns: int) -> None:
         receiver.advance(t_ns)
         receiver.jam_db = 0.0
@@ -105,7 +104,7 @@ def _jam(receiver: EmulatedReceiver, t_ns: int, arguments: Arguments) -> Stop:
     return end
 
 
-def _wrong_time(receiver: EmulatedReceiver | CaptureReceiver, t_ns: int, arguments: Arguments) -> Stop:
+def _wrong_time(receiver: ReceiverCore | CaptureReceiver, t_ns: int, arguments: Arguments) -> Stop:
     def end(t_ns: int) -> None:
         receiver.advance(t_ns)
         receiver.time_offset_s = 0
@@ -115,9 +114,7 @@ def _wrong_time(receiver: EmulatedReceiver | CaptureReceiver, t_ns: int, argumen
     return end
 
 
-def _serial_garbage(
-    devices: list[EmulatedReceiver | EmulatedSa5x | EmulatedMro50], t_ns: int, arguments: Arguments
-) -> Stop:
+def _serial_garbage(devices: list[ReceiverCore | SerialPart], t_ns: int, arguments: Arguments) -> Stop:
     def set_garbage(t_ns: int, count: int) -> None:
         for device in devices:
             device.advance(t_ns)
@@ -127,9 +124,7 @@ def _serial_garbage(
     return lambda t_ns: set_garbage(t_ns, 0)
 
 
-def _mac_unlock(
-    mac: EmulatedSa5x | EmulatedMro50, oscillator: OscillatorPhysics, t_ns: int, arguments: Arguments
-) -> Stop:
+def _mac_unlock(mac: SerialPart, oscillator: OscillatorPhysics, t_ns: int, arguments: Arguments) -> Stop:
     def relock(t_ns: int) -> None:
         mac.relock(t_ns)
         oscillator.set_disturbance_ppb(t_ns, 0.0, "mac-unlock")

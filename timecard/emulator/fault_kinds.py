@@ -92,6 +92,58 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
         "wrong-image": FaultKind("the image word has the tag of another card"),
         "gnss-silent": FaultKind("nothing comes from the receiver's line, for the time-of-day slave neither"),
         "mac-silent": FaultKind("nothing comes from the oscillator's line"),
+        "mac-truncated": FaultKind("the oscillator's answers end half way"),
+        "mac-late": FaultKind("the oscillator's answers come late", (Argument("late_ms", 3_000, 1, 60_000),)),
+        "mac-wrong-echo": FaultKind("the last digit of each answer of the oscillator is another one"),
+        "mac-wrong-speed": FaultKind("the oscillator talks at another rate: both sides see noise"),
+        "mac-reset": FaultKind("the oscillator restarts in the middle of its next answer"),
+        "mac-power-cut": FaultKind("the oscillator has no supply", (Argument("off_s", 1, 0.001, 1e5),)),
+        "mac-alarm": FaultKind(
+            "an SA5X or CSAC reports alarm bits", (Argument("bits", 1, 1, 2**31, whole=True),)
+        ),
+        "antenna-short": FaultKind("short circuit in the antenna line: no supply, no satellites"),
+        "antenna-unpowered": FaultKind("the antenna supply is off: signals of a dead amplifier"),
+        "signal-drop": FaultKind(
+            "C/N0 falls and the interference monitor sees nothing", (Argument("drop_db", 18, 1, 60),)
+        ),
+        "spoof": FaultKind(
+            "the receiver's detector says spoofing: 2 indicated, 3 sure",
+            (Argument("state", 2, 0, 3, whole=True),),
+        ),
+        "few-satellites": FaultKind("so few are in the sky", (Argument("count", 2, 0, 32, whole=True),)),
+        "position-jump": FaultKind(
+            "the position is found elsewhere", (Argument("north_m", 100, -10_000, 10_000),)
+        ),
+        "survey-lost": FaultKind("the receiver surveys its position again"),
+        "leap-wrong": FaultKind("TAI - UTC is off", (Argument("off_s", 1, -60, 60, whole=True),)),
+        "leap-announced": FaultKind(
+            "a leap second is announced that nobody decided",
+            (
+                Argument("change", 1, -1, 1, whole=True),
+                Argument("in_s", 100_000, 0, 2e7, whole=True),
+            ),
+        ),
+        "leap-hidden": FaultKind("the announcement of a leap second disappears"),
+        "leap-unknown": FaultKind("the receiver does not know its leap seconds"),
+        "time-invalid": FaultKind("date and time are marked invalid"),
+        "time-frozen": FaultKind("the same second is told again and again"),
+        "time-inaccurate": FaultKind(
+            "the receiver's estimate of its error", (Argument("accuracy_ns", 100_000, 0, 4e9, whole=True),)
+        ),
+        "date-unset": FaultKind("the date is that of GPS week 0"),
+        "label-wrong": FaultKind(
+            "the next pulse is named by another second", (Argument("off_s", 1, -1000, 1000, whole=True),)
+        ),
+        "label-missing": FaultKind("the next pulse is not named"),
+        "pulse-unlocked": FaultKind("the pulse is marked not locked, where the receiver can say so"),
+        "qerr-invalid": FaultKind("the quantisation error is marked invalid"),
+        "epochs-missing": FaultKind("no message with a time, others go on"),
+        "epochs-repeated": FaultKind("everything is sent twice"),
+        "epochs-late": FaultKind("everything is sent late", (Argument("late_s", 1.5, 0, 60),)),
+        "receiver-silent": FaultKind("the receiver sends nothing; its pulses go on"),
+        "receiver-restart": FaultKind(
+            "a short power cut: 0 cold, 1 warm, 2 hot start", (Argument("start", 2, 0, 2, whole=True),)
+        ),
         "generator-error": FaultKind(
             "a signal generator ends with an error", (Argument("generator", 1, 1, 4, whole=True),)
         ),

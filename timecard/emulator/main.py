@@ -15,6 +15,7 @@ from timecard.emulator.card_control import control_handler
 from timecard.emulator.control import ControlServer, control_path, request
 from timecard.emulator.faults import PolledAgenda
 from timecard.emulator.options import OptionError
+from timecard.emulator.receiver_main import LiveReceiver
 from timecard.emulator.vfio_user_device import VfioUserDevice
 from timecard.emulator.vfio_user_server import VfioUserServer
 from timecard.emulator.virtual_card import VirtualCard
@@ -36,7 +37,11 @@ def serve(argv: Sequence[str]) -> int:
         if arguments.requests:
             _ask(arguments)
             return EXIT_OK
-        emulator = LiveEmulator(arguments)
+        emulator = (
+            LiveReceiver(arguments.options, arguments.path)
+            if arguments.receiver_only
+            else LiveEmulator(arguments)
+        )
     except OptionError as error:
         return _fail(error, EXIT_USAGE)
     except (ValueError, TimeCardError, OSError) as error:
@@ -85,13 +90,15 @@ class LiveEmulator:
         self._server.close()
 
 
-def _run(emulator: LiveEmulator, arguments: Arguments) -> int:
+def _run(emulator: LiveEmulator | LiveReceiver, arguments: Arguments) -> int:
     def end(signum: int, frame: FrameType | None) -> None:
         emulator.stop()
 
     handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ready = f"ready vfio-user={arguments.path} control={control_path(arguments.path)}"
+        if arguments.receiver_only:
+            ready = f"ready pty={arguments.path}"
         print(ready, flush=True)  # noqa: T201
         emulator.run()
     finally:

@@ -108,5 +108,18 @@ GNSS_RECEIVERS: Final[Mapping[str, GnssModel]] = MappingProxyType(
         "f9t_single": GnssModel(
             white_ns=0.40, markov_ns_s=((1.2, 60.0), (1.5, 4000.0)), diurnal_amplitude_ns=7.0, granule_ns=8.0
         ),
+        "m9n": GnssModel(
+            white_ns=1.5, markov_ns_s=((2.5, 60.0), (2.5, 4000.0)), diurnal_amplitude_ns=8.0, granule_ns=15.6
+        ),
+        # 48 MHz: a recorded M8T spans -10158..+10086 ps.
+        "m8t": GnssModel(
+            white_ns=0.8,
+            markov_ns_s=((1.5, 60.0), (1.8, 4000.0)),
+            diurnal_amplitude_ns=8.0,
+            granule_ns=20.833,
+        ),
+        "mosaic": GnssModel(
+            white_ns=0.25, markov_ns_s=((0.6, 60.0), (0.4, 4000.0)), diurnal_amplitude_ns=0.4, granule_ns=5.0
+        ),
     }
 )

@@ -1,8 +1,7 @@
 """An emulated mRO-50 rubidium oscillator: two tuning words, a lock, a thermometer, and its serial line.
 
 Commands, replies and step sizes as oscillatord (``src/oscillators/mRo50_oscillator.c``) uses them; where no
-source gives a figure (boot time, latency of an answer, re-lock time) a plausible one is used. All times are
-true TAI.
+source gives a figure (latency of an answer, re-lock time) a plausible one is used. All times are true TAI.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from timecard.emulator.sa5x_engine import Oscillator
-from timecard.emulator.serial_line import SerialLine
+from timecard.emulator.serial_part import SerialPart, seconds_ns
 from timecard.timescale import NS_PER_S
 
 BAUD: Final = 9_600
@@ -28,7 +27,10 @@ FINE_STEP_PPB: Final = -0.003
 """More fine is a lower frequency."""
 RELOCK_S: Final = 60
 MAX_COMMAND: Final = 64
-_BOOT_NS: Final = 5 * NS_PER_S
+DEFAULT_BOOT_S: Final = 5.0
+MAX_BOOT_S: Final = 300.0
+"""How long a host has to wait for ``Start done>``."""
+_BOOT_TEXT: Final = (b"mRO-50\r\n", b"Self test ok\r\n", b"Start done>")
 _LATENCY_NS: Final = (4_000_000, 12_000_000)
 _END: Final = b"\n\n"
 _REFUSED: Final = b"?" + _END
@@ -40,10 +42,8 @@ _ZERO_C_K: Final = 273.14
 _SERIES_OHM: Final = 47_000.0
 
 
-class EmulatedMro50:
+class EmulatedMro50(SerialPart):
     """A ``SerialDevice``, and the oscillator behind the FPGA's bridge."""
-
-    baud = BAUD
 
     def __init__(
         self,
@@ -54,22 +54,23 @@ class EmulatedMro50:
         warmup_s: float = 0.0,
         unlocked_offset_ppb: float = 50.0,
         coarse: int = DEFAULT_COARSE,
+        boot_s: float = DEFAULT_BOOT_S,
+        baud: int = BAUD,
     ) -> None:
-        """``warmup_s`` until the lock after a cold start; 0 for a part that is warm."""
-        self.silent = False
-        """The serial line is dead; the oscillator goes on."""
-        self.garbage_bytes = 0
-        """So many random bytes come before each answer."""
+        """``warmup_s`` until the lock after a cold start; 0 for a part that is warm.
+
+        ``boot_s``: from ``reset`` to ``Start done>``, up to 300 s.
+        """
+        super().__init__(baud, random.Random(seed), _LATENCY_NS)
         self.coarse = self.stored_coarse = coarse
         self.fine = MID_FINE
         self.locked = warmup_s <= 0.0
         self._oscillator = oscillator
         self._nominal = coarse
         self._unlocked_ppb = unlocked_offset_ppb
-        self._random = random.Random(seed)
-        self._line = SerialLine(BAUD)
         self._command = bytearray()
-        self._boot_until_ns: int | None = None
+        self._boot_ns = seconds_ns(min(MAX_BOOT_S, boot_s))
+        self._cold_s = warmup_s
         self._lock_at_ns: int | None = None if self.locked else start_tai_ns + round(warmup_s * NS_PER_S)
         # The part compensates its own temperature; both coefficients are a unit's own.
         self.fields = {
@@ -111,22 +112,27 @@ class EmulatedMro50:
         ohm = 1e5 * math.exp(_BETA_K / kelvin - _BETA_K / _T25_K)
         return round(4095 * ohm / (_SERIES_OHM + ohm))
 
-    def power_cycle(self, t_ns: int, warmup_s: float) -> None:
-        """Off and on again: volatile words are lost, acquisition begins."""
+    def power_cycle(self, t_ns: int, off_s: float = 0.0) -> None:
+        """The supply fails, and comes back after ``off_s``: volatile words are lost, acquisition begins."""
         self.advance(t_ns)
-        self._line.clear()
+        self._go_down(t_ns, t_ns + seconds_ns(off_s))
         self._command.clear()
-        self._boot_until_ns = None
-        self._restart(t_ns, warmup_s)
+        self._restart(t_ns, off_s + (self._cold_s or RELOCK_S))
+
+    def restart(self, t_ns: int) -> None:
+        """What ``reset`` does: a slow start, with a text that ends in ``Start done>``."""
+        self._go_down(t_ns, t_ns + self._boot_ns)
+        self._command.clear()
+        for number, text in enumerate(_BOOT_TEXT, start=1):
+            self._notice(text, t_ns + self._boot_ns * (number + 1) // (len(_BOOT_TEXT) + 1))
+        self._restart(t_ns, self._boot_ns / NS_PER_S + RELOCK_S)
 
     # --- the card's side ------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, t_ns: int) -> None:
-        """Bytes from the host; while the part starts up they are lost."""
-        self.advance(t_ns)
-        if self.silent or self._boot_until_ns is not None:
-            return
+    def _hear(self, data: bytes, t_ns: int) -> None:
         for byte in data:
+            if self._down_until_ns is not None:
+                return
             if byte == 0x0A:
                 continue
             if byte != 0x0D:
@@ -135,30 +141,16 @@ class EmulatedMro50:
                 continue
             text = self._command.decode("latin-1")
             self._command.clear()
-            at_ns = max(t_ns, self._line.free_ns) + self._random.randint(*_LATENCY_NS)
-            noise = self._random.randbytes(self.garbage_bytes) if self.garbage_bytes else b""
-            self._line.put(noise + self._execute(text, t_ns), at_ns)
+            self._answer(self._execute(text, t_ns), t_ns)
 
-    def transmit(self, t_ns: int) -> bytes:
-        """Bytes that have come out of the UART since the last call."""
-        self.advance(t_ns)
-        return self._line.take(t_ns)
-
-    def next_byte_ns(self) -> int | None:
-        """When ``transmit`` will have something new; None until something is asked."""
-        waiting = self._line.next_ns()
-        return self._boot_until_ns if waiting is None else waiting
-
-    def advance(self, t_ns: int) -> None:
-        """Let everything happen up to ``t_ns``."""
+    def _pass_time(self, t_ns: int) -> None:
         if self._lock_at_ns is not None and t_ns >= self._lock_at_ns:
             at_ns, self._lock_at_ns = self._lock_at_ns, None
             self.locked = True
             self._apply_lock(at_ns)
-        if self._boot_until_ns is not None and t_ns >= self._boot_until_ns:
-            at_ns, self._boot_until_ns = self._boot_until_ns, None
-            if not self.silent:
-                self._line.put(b"mRO-50\r\nStart done>", at_ns)
+
+    def _booted(self, at_ns: int) -> None:
+        pass
 
     def unlock(self, t_ns: int) -> None:
         """The lock is lost and does not come back before ``relock``."""
@@ -192,8 +184,7 @@ class EmulatedMro50:
         return f"{'0' * 52}{self.temperature_word(t_ns):04X}{lock}000".encode() + _END
 
     def _on_reset(self, match: re.Match[str], t_ns: int) -> bytes:
-        self._boot_until_ns = t_ns + _BOOT_NS
-        self._restart(t_ns, RELOCK_S)
+        self.restart(t_ns)
         return b""
 
     # --- internals ------------------------------------------------------------------------------------------

@@ -12,15 +12,17 @@ from typing import Any, Final
 
 from timecard.boards import BOARDS as KNOWN_BOARDS
 from timecard.boards import Board
-from timecard.boards.board import ImageWord
+from timecard.boards.board import ImageWord, Role
 from timecard.emulator.fpga_sma import CONNECTORS, Cable
+from timecard.emulator.mac_names import MAC_FIRMWARES, MAC_PHYSICS
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
+from timecard.emulator.receiver_kinds import RECEIVER_KINDS
 from timecard.timescale import NS_PER_S
 
 NO_MAC: Final = "none"
 FITTED: Final = "fitted"
 """The oscillator module that the board usually comes with."""
-MACS: Final = ("sa53", "sa55", "mro50", NO_MAC)
+MACS: Final = (*MAC_PHYSICS, NO_MAC)
 BOARDS: Final = tuple(KNOWN_BOARDS)
 INTERRUPTS: Final = ("msix", "msi")
 MAX_CABLE_NS: Final = 1e6
@@ -29,6 +31,7 @@ _USUAL_MAC: Final = {"sa5x": "sa53", "mro50": "mro50"}
 _EUI_PREFIX: Final = 0x02ACCD
 """Of the locally administered space."""
 _SMA: Final = "|".join(f"sma{number}" for number in CONNECTORS)
+RECEIVER_BAUDS: Final = (4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
 STARTS: Final = ("hot", "cold")
 DEFAULT_START_TAI_NS: Final = 1_767_225_637 * NS_PER_S
 """2026-01-01 00:00:00 UTC: where virtual time begins unless told otherwise."""
@@ -93,7 +96,14 @@ class CardOptions:
     """What makes the 10 MHz: a model or a recorded frequency series. None: what the MAC is, else ``ocxo``."""
     mac: str = FITTED
     """The oscillator module that answers on the MAC port; ``fitted``: the board's usual one."""
-    gnss: str = "f9t_dual"
+    mac_firmware: str | None = None
+    """Firmware of an SA5X; ``broken``: an upload was cut. None: the usual one."""
+    receiver: str = "f9t"
+    """What answers on the GNSS port."""
+    receiver_baud: int | None = None
+    """The rate of its port; None: the one that the board's port is opened with."""
+    gnss: str = FITTED
+    """The model of its pulse; ``fitted``: the receiver's usual one."""
     gnss_phase: Path | None = None
     """A recorded 1 Hz phase series (s) instead of the model's pulse."""
     gnss_capture: Path | None = None
@@ -129,7 +139,8 @@ class CardOptions:
             ("board", BOARDS),
             ("mac", (*MACS, FITTED)),
             ("interrupts", INTERRUPTS),
-            ("gnss", tuple(GNSS_RECEIVERS)),
+            ("receiver", tuple(RECEIVER_KINDS)),
+            ("gnss", (*GNSS_RECEIVERS, FITTED)),
             ("start", STARTS),
         )
         for name, allowed in choices:
@@ -139,8 +150,22 @@ class CardOptions:
         for name in ("gnss_phase", "gnss_capture", "faults", "flash_file", "eeprom_file"):
             if not isinstance(getattr(self, name), Path | str | None):
                 raise OptionError(f"{name}: must be the path of a file")
+        if self.gnss == FITTED:
+            object.__setattr__(self, "gnss", RECEIVER_KINDS[self.receiver].pulse)
+        if self.receiver_baud is not None and self.receiver_baud not in RECEIVER_BAUDS:
+            raise OptionError(
+                f"receiver_baud={str(self.receiver_baud)[:40]}: must be one of "
+                f"{', '.join(map(str, RECEIVER_BAUDS))}"
+            )
         if self.mac == FITTED:
             object.__setattr__(self, "mac", _USUAL_MAC.get(self.family.oscillator_family, NO_MAC))
+        if self.mac_firmware is not None and (
+            self.mac_firmware not in MAC_FIRMWARES or self.mac not in ("sa53", "sa55")
+        ):
+            raise OptionError(
+                f"mac_firmware={str(self.mac_firmware)[:40]!r}: must be one of {', '.join(MAC_FIRMWARES)}, "
+                "for mac sa53 or sa55"
+            )
         self._check_image()
         if self.interrupts == "msi" and self.family.msix:
             raise OptionError(f"interrupts='msi': board {self.board} has MSI-X only")
@@ -204,6 +229,11 @@ class CardOptions:
         return dict(_signal(text) for text in self.signals)
 
     @property
+    def gnss_baud(self) -> int:
+        """The rate of the receiver's port."""
+        return self.receiver_baud or self.family.serial_ports[Role.GNSS].baud
+
+    @property
     def has_mac(self) -> bool:
         """Whether an oscillator module answers on the MAC port."""
         return self.mac != NO_MAC
@@ -212,7 +242,7 @@ class CardOptions:
     def oscillator_source(self) -> str | Path:
         """Name of the model, or the recorded series, that makes the 10 MHz."""
         if self.oscillator is None:
-            return self.mac if self.has_mac else "ocxo"
+            return MAC_PHYSICS[self.mac] if self.has_mac else "ocxo"
         if isinstance(self.oscillator, str) and self.oscillator in OSCILLATORS:
             return self.oscillator
         path = Path(self.oscillator)

@@ -45,8 +45,12 @@ FACTORY_DEFAULTS: Final[Mapping[str, int | float]] = MappingProxyType({
     "CFG_HW_ANT_CFG_OPENDET": 1, "CFG_HW_ANT_CFG_OPENDET_POL": 1, "CFG_HW_ANT_CFG_PWRDOWN": 1,
     "CFG_HW_ANT_CFG_PWRDOWN_POL": 1, "CFG_HW_ANT_CFG_RECOVER": 1, "CFG_HW_ANT_SUP_SWITCH_PIN": 16,
     "CFG_HW_ANT_SUP_SHORT_PIN": 15, "CFG_HW_ANT_SUP_OPEN_PIN": 14,
+    **{f"CFG_SIGNAL_{name}_ENA": 1 for name in (
+        "GPS", "GPS_L1CA", "GPS_L2C", "GAL", "GAL_E1", "GAL_E5A", "GAL_E5B", "BDS", "BDS_B1", "BDS_B2",
+        "BDS_B2A", "GLO", "GLO_L1", "GLO_L2", "QZSS", "QZSS_L1CA", "QZSS_L2C", "QZSS_L5", "SBAS", "NAVIC",
+    )},
 })  # fmt: skip
-"""What is not 0. Every other key of the database defaults to 0."""
+"""What is not 0, where the firmware has it. Every other key of the database defaults to 0."""
 
 TIME_CARD_FLASH: Final[Mapping[str, int]] = MappingProxyType({
     "CFG_UART1OUTPROT_NMEA": 0, "CFG_UART1OUTPROT_RTCM3X": 0, "CFG_NAVSPG_DYNMODEL": 2,
@@ -79,12 +83,20 @@ class ConfigStore:
         """``flash``: what is stored on the module; ``without``: keys that this firmware does not have."""
         self._types = {key: kind for name, (key, kind) in UBX_CONFIG_DATABASE.items() if name not in without}
         self._ids = {name: key for name, (key, _) in UBX_CONFIG_DATABASE.items() if name not in without}
-        self._ranges = {self._ids[name]: limits for name, limits in _RANGES.items()}
+        self._ranges = {self._ids[name]: limits for name, limits in _RANGES.items() if name in self._ids}
         self._lock_id = self._ids["CFG_SEC_CFG_LOCK"]
         self.changes = 0
         """Counts changes of the RAM layer."""
+        self.refused: set[str] = set()
+        """Keys for which every CFG-VALSET is refused: a fault to be set."""
+        self.crooked: dict[str, int] = {}
+        """Keys that take, once, another value than the one that is accepted: a fault to be set."""
         default = {key: bytes(_SIZES[key >> 28]) for key in self._types}
-        default |= {self._ids[name]: self._encode(name, value) for name, value in FACTORY_DEFAULTS.items()}
+        default |= {
+            self._ids[name]: self._encode(name, value)
+            for name, value in FACTORY_DEFAULTS.items()
+            if name in self._ids
+        }
         self._layers: dict[str, dict[int, bytes]] = {
             "default": default,
             "flash": {self._ids[name]: self._encode(name, value) for name, value in flash.items()},
@@ -106,6 +118,30 @@ class ConfigStore:
         key = self._ids.get(name)
         return 0 if key is None else self._decode(key, self._layers["ram"][key])
 
+    def knows(self, name: str) -> bool:
+        """Whether this firmware has the key."""
+        return name in self._ids
+
+    def write(self, values: Mapping[str, int]) -> bool:
+        """Put integer keys in force (RAM); False changes nothing."""
+        if not all(name in self._ids for name in values):
+            return False
+        try:
+            data = b"".join(struct.pack("<I", self._ids[k]) + self._encode(k, v) for k, v in values.items())
+        except OverflowError:
+            return False
+        pairs = self._pairs(data)
+        if pairs is None:
+            return False
+        self._apply(RAM, pairs)
+        return True
+
+    def save(self) -> None:
+        """Store all that is in force (CFG-CFG, save)."""
+        changed = {k: v for k, v in self._layers["ram"].items() if v != self._layers["default"][k]}
+        self._layers["bbr"] = dict(changed)
+        self._layers["flash"] = changed
+
     def clear_stored(self) -> None:
         """Back to factory settings at the next restart (CFG-CFG, clear)."""
         self._layers["flash"].clear()
@@ -117,27 +153,25 @@ class ConfigStore:
             return False
         if self._layers["ram"][self._lock_id] != b"\0":
             return False
-        pairs = self._pairs(payload[4:])
-        if pairs is None or len(pairs) > MAX_PAIRS:
-            return False
         layers = payload[1]
         action = payload[2] if payload[0] == 1 else 0
-        if action == 0:
-            self._apply(layers, pairs)
-            return True
-        if action > 3:
+        pairs = self._pairs(payload[4:])
+        # Whatever does not continue a transaction as it should ends it, with nothing applied.
+        opened, self._transaction = self._transaction, None
+        if pairs is None or len(pairs) > MAX_PAIRS or action > 3:
             return False
-        open_pairs: dict[int, bytes] = {}
-        if action != 1:
-            if self._transaction is None or self._transaction[0] != layers:
-                return False
-            open_pairs = self._transaction[1]
-        open_pairs |= pairs
-        if action == 3 or len(open_pairs) > _MAX_TRANSACTION:
-            self._transaction = None
-            self._apply(layers, open_pairs)
+        if action in (0, 1):
+            together = pairs
+        elif opened is None or opened[0] != layers:
+            return False
         else:
-            self._transaction = (layers, open_pairs)
+            together = opened[1] | pairs
+        if action in (0, 3):
+            self._apply(layers, together)
+        elif len(together) > _MAX_TRANSACTION:
+            return False
+        else:
+            self._transaction = (layers, together)
         return True
 
     def delete_values(self, payload: bytes) -> bool:
@@ -176,7 +210,13 @@ class ConfigStore:
         body = b"".join(struct.pack("<I", key) + layer[key] for key in page)
         return bytes((1, payload[1])) + payload[2:4] + body
 
+    def snapshot(self) -> dict[str, dict[int, bytes]]:
+        """What every layer holds."""
+        return {name: dict(held) for name, held in self._layers.items()}
+
     def _apply(self, layers: int, pairs: Mapping[int, bytes]) -> None:
+        for name in [name for name in self.crooked if self._ids[name] in pairs]:
+            pairs = {**pairs, self._ids[name]: self._encode(name, self.crooked.pop(name))}
         for bit, name in ((RAM, "ram"), (BBR, "bbr"), (FLASH, "flash")):
             if layers & bit:
                 self._layers[name] |= pairs
@@ -188,6 +228,8 @@ class ConfigStore:
         pairs = {}
         for key, value in self._split(data):
             if key not in self._types or len(value) != _SIZES[key >> 28]:
+                return None
+            if self.refused and any(self._ids[name] == key for name in self.refused):
                 return None
             if self._types[key].startswith("L") and value[0] > 1:
                 return None

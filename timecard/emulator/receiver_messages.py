@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from timecard.emulator.receiver_leap import LeapSchedule
+from timecard.emulator.receiver_epoch import ECEF_CM, HEIGHT_MM, LON_1E7, Epoch, Satellite
 from timecard.emulator.receiver_navigation import NavState
 from timecard.timescale import NS_PER_S, S_PER_WEEK, TAI_MINUS_GPS_S, tai_to_gps
 
@@ -29,6 +28,10 @@ _TIM_SVIN: Final = struct.Struct("<IiiiIIBB2x")
 _RF_BLOCK: Final = struct.Struct("<BBBBI4xHHBbBbB3x")
 _HW: Final = struct.Struct("<IIIIHHBBBxI17sB2xIII")
 _SEC_SIG: Final = struct.Struct("<B3xB3xB3x")
+_POSECEF: Final = struct.Struct("<IiiiI")
+_POSLLH: Final = struct.Struct("<IiiiiII")
+_SIG_HEADER: Final = struct.Struct("<IBB2x")
+_SIG: Final = struct.Struct("<4BhBBBBH4x")
 
 _LEAP_BASE_S: Final = TAI_MINUS_GPS_S
 _USNO: Final = 3
@@ -42,57 +45,11 @@ _GRIDS: Final[Mapping[int, tuple[int, int, int, bool]]] = {
     4: (0, 3, 935_280_019, False),
     5: (0, 4, 935_280_019, False),
 }
-LAT_1E7: Final = 473_769_000
-LON_1E7: Final = 85_417_000
-HEIGHT_MM: Final = 470_000
-ECEF_CM: Final = (427_926_933, 64_272_546, 467_058_650)
-"""The antenna's position (WGS 84), the same in both forms."""
-
-
-class Satellite(NamedTuple):
-    """One satellite of the sky."""
-
-    gnss_id: int
-    sv_id: int
-    cno_dbhz: int
-    elevation_deg: int
-    azimuth_deg: int
-
-
-@dataclass(slots=True)
-class Rf:
-    """Antenna and interference as the receiver's RF section sees them (UBX codes)."""
-
-    antenna: int = 2
-    antenna_power: int = 1
-    jamming: int = 1
-    jam_indicator: int = 5
-    spoofing: int = 1
-
-
-class Epoch(NamedTuple):
-    """All that the messages of one second are made from."""
-
-    nav: NavState
-    tai_s: int
-    """The second as the receiver believes it: wrong while a wrong-time fault is on."""
-    leap: LeapSchedule
-    rf: Rf
-    sky: tuple[Satellite, ...]
-    grid: int
-    qerr_ps: int
-    """Of the next pulse."""
-    qerr_valid: bool
-
-    @property
-    def itow_ms(self) -> int:
-        """GPS time of week."""
-        return tai_to_gps(self.tai_s * NS_PER_S)[1] // 1_000_000
-
-    @property
-    def valid_time(self) -> int:
-        """Date and time known (1, 2), leap seconds known (4): NAV-PVT and NAV-TIMEUTC agree in these bits."""
-        return (3 if self.nav.time_known else 0) | (4 if self.nav.leap_known else 0)
+_SECOND_SIGNAL: Final[Mapping[tuple[int, str], int]] = {
+    (0, "L2"): 3, (2, "L2"): 5, (3, "L2"): 2, (6, "L2"): 2,
+    (0, "L5"): 6, (2, "L5"): 3, (3, "L5"): 7,
+}  # fmt: skip
+"""GPS L2CL, L5I; Galileo E5bI, E5aI; BeiDou B2I, B2ap; GLONASS L2OF (u-blox signal identifiers)."""
 
 
 def nav_pvt(epoch: Epoch) -> bytes:
@@ -102,7 +59,7 @@ def nav_pvt(epoch: Epoch) -> bytes:
     return _PVT.pack(
         epoch.itow_ms, *epoch.leap.utc(epoch.tai_s), epoch.valid_time, nav.time_accuracy_ns, 0,
         nav.fix_type, located, 0x20 | (0xC0 if nav.confirmed else 0), nav.satellites_used,
-        LON_1E7 * located, LAT_1E7 * located, HEIGHT_MM * located, (HEIGHT_MM - 48_000) * located,
+        LON_1E7 * located, epoch.lat_1e7 * located, HEIGHT_MM * located, (HEIGHT_MM - 48_000) * located,
         400 if located else 4_294_967_295, 600 if located else 4_294_967_295, 0, 0, 0, 0, 0, 50, 18_000_000,
         120 if located else 9999, 0, 0, 0, 0, 0,
     )  # fmt: skip
@@ -209,26 +166,28 @@ def tim_svin(epoch: Epoch) -> bytes:
 def tim_tp(epoch: Epoch) -> bytes:
     """TIM-TP: the label of the next pulse in the configured time grid."""
     base, reference, zero_s, with_leap = _GRIDS[epoch.grid]
-    label_s = epoch.tai_s + 1
+    label_s = epoch.tai_s + 1 + epoch.label_off_s
     if with_leap:
         zero_s += epoch.leap.tai_minus_utc_s(label_s) - _LEAP_BASE_S
     week, tow_s = divmod(label_s - zero_s, S_PER_WEEK)
     flags = base | (2 if epoch.nav.leap_known else 0) | (8 if epoch.nav.fix_ok else 0)
-    flags |= 0 if epoch.qerr_valid else 0x10
+    flags |= 0 if epoch.qerr_valid or not epoch.traits.qerr_flag else 0x10
+    flags |= 0x20 if epoch.traits.lock_flags and not epoch.nav.pulse_locked else 0
     qerr_ps = epoch.qerr_ps if epoch.qerr_valid else 0
     standard = _USNO << 4 if epoch.nav.leap_known else 0
     return _TIM_TP.pack(tow_s * 1000, 0, qerr_ps, week, flags, reference | standard)
 
 
 def mon_rf(epoch: Epoch) -> bytes:
-    """MON-RF, two blocks."""
+    """MON-RF, one block for each band."""
     rf = epoch.rf
     noise, agc = (85, 5200) if rf.jamming < 2 else (170, 2100)
-    return b"\x00\x02\x00\x00" + b"".join(
+    blocks = 2 if epoch.traits.second_band else 1
+    return bytes((0, blocks, 0, 0)) + b"".join(
         _RF_BLOCK.pack(
             block, rf.jamming, rf.antenna, rf.antenna_power, 0, noise, agc, rf.jam_indicator, 3, 140, -2, 145
         )
-        for block in (0, 1)
+        for block in range(blocks)
     )
 
 
@@ -255,10 +214,57 @@ def mon_hw(epoch: Epoch) -> bytes:
     )
 
 
+def nav_posecef(epoch: Epoch) -> bytes:
+    """NAV-POSECEF."""
+    ok = epoch.nav.fix_ok
+    return _POSECEF.pack(epoch.itow_ms, *(epoch.ecef_cm if ok else (0, 0, 0)), 60 if ok else 0xFFFFFFFF)
+
+
+def nav_posllh(epoch: Epoch) -> bytes:
+    """NAV-POSLLH."""
+    if not epoch.nav.fix_ok:
+        return _POSLLH.pack(epoch.itow_ms, 0, 0, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF)
+    return _POSLLH.pack(epoch.itow_ms, LON_1E7, epoch.lat_1e7, HEIGHT_MM, HEIGHT_MM - 48_000, 400, 600)
+
+
+def signals(epoch: Epoch) -> list[tuple[Satellite, int, bool]]:
+    """The signals that are received: the satellite, u-blox sigId, used."""
+    found = []
+    for number, sat in enumerate(epoch.sky):
+        if not sat.cno_dbhz:
+            continue
+        used = number < epoch.nav.satellites_used
+        found.append((sat, 0, used))
+        second = _SECOND_SIGNAL.get((sat.gnss_id, epoch.traits.second_band))
+        if second is not None:
+            found.append((sat._replace(cno_dbhz=max(1, sat.cno_dbhz - 3)), second, used))
+    return found
+
+
+def nav_sig(epoch: Epoch) -> bytes:
+    """NAV-SIG."""
+    parts = []
+    for sat, signal, used in signals(epoch):
+        flags = 0x0001 | (0x0028 if used else 0)  # healthy; range and Doppler used
+        parts.append(
+            _SIG.pack(
+                sat.gnss_id, sat.sv_id, signal, 8 if sat.gnss_id == 6 else 0, 0, sat.cno_dbhz, 7, 0, 2, flags
+            )
+        )
+    return _SIG_HEADER.pack(epoch.itow_ms, 0, len(parts)) + b"".join(parts)
+
+
 def sec_sig(epoch: Epoch) -> bytes:
-    """SEC-SIG, version 1."""
+    """SEC-SIG."""
     rf = epoch.rf
     jamming = 1 | rf.jamming << 1 if rf.jamming else 0
+    if epoch.traits.sec_sig_version == 2:
+        bands = (1_575_420, 1_176_450) if epoch.traits.second_band else (1_575_420,)
+        jammed = 1 << 24 if rf.jamming > 1 else 0
+        state = jamming | 8 | rf.spoofing << 4
+        return bytes((2, state, 0, len(bands))) + b"".join(
+            (khz | jammed).to_bytes(4, "little") for khz in bands
+        )
     return _SEC_SIG.pack(1, jamming, 1 | rf.spoofing << 1)
 
 
@@ -275,6 +281,8 @@ class Message(NamedTuple):
 
 MESSAGES: Final[Mapping[str, Message]] = {
     # In the order in which they leave the receiver: navigation by id, NAV-EOE last, then the rest.
+    "NAV_POSECEF": Message(0x0101, nav_posecef),
+    "NAV_POSLLH": Message(0x0102, nav_posllh),
     "NAV_STATUS": Message(0x0103, nav_status),
     "NAV_DOP": Message(0x0104, nav_dop),
     "NAV_PVT": Message(0x0107, nav_pvt),
@@ -284,6 +292,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "NAV_TIMELS": Message(0x0126, nav_timels),
     "NAV_SAT": Message(0x0135, nav_sat),
     "NAV_SVIN": Message(0x013B, nav_svin),
+    "NAV_SIG": Message(0x0143, nav_sig),
     "NAV_EOE": Message(0x0161, nav_eoe),
     "TIM_SVIN": Message(0x0D04, tim_svin),
     "MON_HW": Message(0x0A09, mon_hw),

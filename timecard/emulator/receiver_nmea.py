@@ -10,7 +10,7 @@ from functools import reduce
 from operator import xor
 from typing import Final
 
-from timecard.emulator.receiver_messages import HEIGHT_MM, LAT_1E7, LON_1E7, Epoch
+from timecard.emulator.receiver_epoch import HEIGHT_MM, LON_1E7, Epoch
 
 _SYSTEMS: Final = ((0, "GP", 1), (6, "GL", 2), (2, "GA", 3), (3, "GB", 4))
 """UBX gnssId, talker, NMEA system id."""
@@ -39,7 +39,7 @@ def _angle(value_1e7: int, degrees: int, marks: str) -> str:
 def _position(epoch: Epoch) -> str:
     if not epoch.nav.fix_ok:
         return ",,,"
-    return f"{_angle(LAT_1E7, 2, 'NS')},{_angle(LON_1E7, 3, 'EW')}"
+    return f"{_angle(epoch.lat_1e7, 2, 'NS')},{_angle(LON_1E7, 3, 'EW')}"
 
 
 def rmc(epoch: Epoch) -> bytes:

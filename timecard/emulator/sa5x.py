@@ -1,7 +1,8 @@
 """An emulated Microchip SA5X on its serial port: the commands of the "MAC SA5X User's Guide", DS50002938.
 
 Its 10 MHz is an ``OscillatorPhysics`` that the rest of the card counts as well; ``DigitalTuning`` steers
-that. Not emulated: the boot loader and firmware upload.
+that. Its boot loader is in ``sa5x_loader``; a part without working firmware stays in it, and its 10 MHz is
+then that of an unlocked part. A part in the loader answers ``[!1]`` to what only firmware knows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Final
 
 from timecard.emulator.gnss_noise import GnssPulse
 from timecard.emulator.sa5x_engine import MEASURED_AFTER_NS, Engine, InputPulses, Oscillator
-from timecard.emulator.sa5x_parameters import NUMBERS, READ_ONLY_FROM_1_5, SETTINGS
+from timecard.emulator.sa5x_loader import FirmwareFlash, XmodemReceiver
+from timecard.emulator.sa5x_parameters import NOT_BEFORE_1_1, NUMBERS, READ_ONLY_FROM_1_5, SETTINGS
 from timecard.emulator.sa5x_protocol import (
     BAD_SYNTAX,
     NOT_ACCEPTABLE,
@@ -24,18 +26,19 @@ from timecard.emulator.sa5x_protocol import (
     CommandReader,
     notice,
 )
-from timecard.emulator.serial_line import SerialLine
+from timecard.emulator.serial_part import SerialPart, seconds_ns
 from timecard.timescale import NS_PER_S
 
 BAUD: Final = 57_600
 DEFAULT_FIRMWARE: Final = "V1.1.30.0.635AC64C"
 _LATENCY_NS: Final = (2_000_000, 10_000_000)
 _BOOT_NS: Final = 3 * NS_PER_S
+_LOADER_COMMANDS: Final = frozenset({"bsl", "reset", "upload"})
 
 _Handler = Callable[[Command, int], bytes]
 
 
-class EmulatedSa5x:
+class EmulatedSa5x(SerialPart):
     """A ``SerialDevice``, and a source of pulses. All times are true TAI."""
 
     def __init__(
@@ -47,38 +50,40 @@ class EmulatedSa5x:
         seed: int = 0,
         warmup_s: float = 0.0,
         unlocked_offset_ppb: float = 40.0,
-        firmware: str = DEFAULT_FIRMWARE,
+        firmware: str | None = DEFAULT_FIRMWARE,
         serial_number: str = "1209CS00909",
         baud: int = BAUD,
     ) -> None:
         """``warmup_s`` until the atomic lock after a cold start (5 to 8 min); 0 for a part that is warm.
 
-        ``baud``: as the card's maker had it set.
+        ``baud``: as the card's maker had it set. ``firmware`` of None: a broken image, as after a power cut
+        during an upload.
         """
         if len(serial_number) != 11:
             raise ValueError(f"SA5X serial number {serial_number!r}: must be exactly 11 characters")
-        if not re.fullmatch(r"V\d+\.\d+\.\d+\.0\.[0-9A-F]{8}", firmware):
+        if firmware is not None and not re.fullmatch(r"V\d+\.\d+\.\d+\.0\.[0-9A-F]{8}", firmware):
             raise ValueError(f"SA5X firmware {firmware!r}: must look like {DEFAULT_FIRMWARE}")
-        self.silent = False
-        """The UART is dead; the oscillator goes on."""
-        self.garbage_bytes = 0
-        """So many random bytes come before each answer, and one byte of it may be damaged."""
+        super().__init__(baud, random.Random(seed), _LATENCY_NS)
         self.fault_alarms = 0
         """Alarm bits that are on for a reason of their own."""
-        self._random = random.Random(seed)
+        self.flash = FirmwareFlash(firmware or DEFAULT_FIRMWARE)
+        if firmware is None:
+            self.flash.version = None
+        self.upload: XmodemReceiver | None = None
+        """A firmware upload under way."""
+        self._cold_s = warmup_s
         self._engine = Engine(oscillator, pulses, start_tai_ns, warmup_s, unlocked_offset_ppb, self._random)
         self._oscillator = oscillator
-        self._firmware = firmware
-        self._version = tuple(int(part) for part in firmware[1:].split(".")[:2])
+        self._loading = firmware is None
+        """The boot loader runs, and stays."""
         self._serial = serial_number
         self._reader = CommandReader()
-        self.baud = baud
-        self._line = SerialLine(baud)
         self._stored = {name: setting.factory for name, setting in SETTINGS.items() if setting.stored}
         self._started_ns = start_tai_ns
         self._tod_set_ns = start_tai_ns
-        self._boot_until_ns: int | None = None
         self._next_second = start_tai_ns // NS_PER_S + 1
+        self._dark_until_ns = start_tai_ns
+        """Without power until then."""
         self._commands: dict[str, _Handler] = {
             "get": self._on_get,
             "set": self._on_set,
@@ -89,10 +94,12 @@ class EmulatedSa5x:
             "sync": lambda command, t_ns: command.reply(str(int(self._engine.sync()))),
             "ackalm": lambda command, t_ns: command.reply("1"),
             "reset": self._on_reset,
+            "bsl": self._on_loader,
+            "upload": self._on_upload,
             "device?": lambda command, t_ns: command.reply("sa5x"),
             "pn?": lambda command, t_ns: command.reply("090-03240-003"),
             "serial?": lambda command, t_ns: command.reply(self._serial),
-            "swrev?": lambda command, t_ns: command.reply(f"{self._firmware},V1.0"),
+            "swrev?": lambda command, t_ns: command.reply(f"{self.flash.version},V1.0"),
             "hwrev?": lambda command, t_ns: command.reply("2.0"),
         }
         engine = self._engine
@@ -121,43 +128,23 @@ class EmulatedSa5x:
         """Whether the atomic lock is there."""
         return self._engine.locked
 
-    def receive(self, data: bytes, t_ns: int) -> None:
-        """Bytes from the host; while the part starts up they are lost."""
-        self.advance(t_ns)
-        if self.silent or self._boot_until_ns is not None:
-            return
-        for command in self._reader.feed(data):
-            at_ns = max(t_ns, self._line.free_ns) + self._random.randint(*_LATENCY_NS)
-            self._line.put(self._damaged(self._execute(command, t_ns)), at_ns)
-            if self._boot_until_ns is not None:
-                break
-
-    def transmit(self, t_ns: int) -> bytes:
-        """Bytes that have come out of the UART since the last call."""
-        self.advance(t_ns)
-        return self._line.take(t_ns)
-
-    def next_byte_ns(self) -> int | None:
-        """When ``transmit`` will have something new; None until something is asked."""
-        waiting = self._line.next_ns()
-        return self._boot_until_ns if waiting is None else waiting
-
     def edge(self, second_tai_s: int) -> GnssPulse:
         """The output pulse nearest to a whole TAI second; asked for when that second begins."""
         t_ns = second_tai_s * NS_PER_S
         self.advance(t_ns)
-        return GnssPulse(-self._engine.ahead_ns(t_ns), 0.0, self._boot_until_ns is None, qerr_valid=False)
+        return GnssPulse(-self._engine.ahead_ns(t_ns), 0.0, self._down_until_ns is None, qerr_valid=False)
 
-    def advance(self, t_ns: int) -> None:
-        """Let everything happen up to ``t_ns``."""
-        while self._next_second * NS_PER_S + MEASURED_AFTER_NS <= t_ns:
-            self._engine.second(self._next_second)
-            self._next_second += 1
-        if self._boot_until_ns is not None and t_ns >= self._boot_until_ns:
-            booted_ns, self._boot_until_ns = self._boot_until_ns, None
-            self._engine.load(self._stored, booted_ns)
-            if not self.silent:
-                self._line.put(notice("Microchip SA5X"), booted_ns)
+    def restart(self, t_ns: int) -> None:
+        """What ``{reset}`` does; the boot loader listens until start-up is over."""
+        self._begin_anew(t_ns, t_ns, _BOOT_NS)
+        self._engine.lose_lock(t_ns, forced=False)
+
+    def power_cycle(self, t_ns: int, off_s: float = 1.0) -> None:
+        """The supply fails, and comes back after ``off_s``; an upload is lost, with what it overwrote."""
+        self.advance(t_ns)
+        self._begin_anew(t_ns, t_ns + seconds_ns(off_s), _BOOT_NS)
+        self._dark_until_ns = t_ns + seconds_ns(off_s)
+        self._engine.lose_lock(t_ns, forced=False, acquire_s=self._cold_s or None)
 
     def unlock(self, t_ns: int) -> None:
         """The atomic lock is lost and does not come back before ``relock``."""
@@ -171,20 +158,52 @@ class EmulatedSa5x:
 
     # --- commands -------------------------------------------------------------------------------------------
 
+    def _listens(self) -> bool:
+        return True  # the boot loader does, even during start-up
+
+    def _hear(self, data: bytes, t_ns: int) -> None:
+        if t_ns < self._dark_until_ns:
+            return
+        if self.upload is not None:
+            self.upload.feed(data, t_ns)
+            return
+        for command in self._reader.feed(data):
+            starting = self._down_until_ns is not None
+            if starting and command.name != "bsl":
+                continue
+            self._answer(self._execute(command, t_ns), t_ns)
+            if self.upload is not None or (self._down_until_ns is not None and not starting):
+                break
+
+    def _pass_time(self, t_ns: int) -> None:
+        if self.upload is not None:
+            self.upload.advance(t_ns)
+        while self._next_second * NS_PER_S + MEASURED_AFTER_NS <= t_ns:
+            self._engine.second(self._next_second)
+            self._next_second += 1
+
+    def _booted(self, at_ns: int) -> None:
+        if self.flash.version is None:
+            self._loading = True
+            self._engine.lose_lock(at_ns, forced=True)
+        if self._loading:
+            return
+        self._engine.load(self._stored, at_ns)
+        self._notice(notice("Microchip SA5X"), at_ns)
+
+    def _begin_anew(self, t_ns: int, on_ns: int, boot_ns: int) -> None:
+        self._go_down(t_ns, on_ns + boot_ns)
+        self._notice(notice("Loading..."), on_ns + _LATENCY_NS[0])
+        self._reader.clear()
+        self.upload, self._loading = None, False
+
     def _execute(self, command: Command, t_ns: int) -> bytes:
         if command.error:
             return command.refuse(command.error)
+        if self._loading and command.name not in _LOADER_COMMANDS:
+            return command.refuse(BAD_SYNTAX)
         handler = self._commands.get(command.name)
         return command.refuse(BAD_SYNTAX) if handler is None else handler(command, t_ns)
-
-    def _damaged(self, answer: bytes) -> bytes:
-        if not self.garbage_bytes:
-            return answer
-        noise = self._random.randbytes(self.garbage_bytes)
-        if self._random.random() < 0.3:
-            at = self._random.randrange(len(answer))
-            answer = answer[:at] + bytes((self._random.randrange(256),)) + answer[at + 1 :]
-        return noise + answer
 
     def _read(self, name: str, t_ns: int) -> str | None:
         if name == "TimeOfDay":
@@ -192,9 +211,13 @@ class EmulatedSa5x:
         if name in SETTINGS:
             return str(self._engine.values[name])
         reading = self._readings.get(name)
-        if reading is not None:
+        if reading is not None and (name not in NOT_BEFORE_1_1 or self._firmware_at_least(1, 1)):
             return str(reading(t_ns))
-        return READ_ONLY_FROM_1_5.get(name) if self._version >= (1, 5) else None
+        return READ_ONLY_FROM_1_5.get(name) if self._firmware_at_least(1, 5) else None
+
+    def _firmware_at_least(self, major: int, minor: int) -> bool:
+        version = (self.flash.version or "V0.0")[1:].split(".")
+        return (int(version[0]), int(version[1])) >= (major, minor)
 
     def _on_get(self, command: Command, t_ns: int) -> bytes:
         if not command.arguments:
@@ -236,7 +259,28 @@ class EmulatedSa5x:
         return command.reply("1")
 
     def _on_reset(self, command: Command, t_ns: int) -> bytes:
-        self._boot_until_ns = t_ns + _BOOT_NS
-        self._reader.clear()
-        self._engine.lose_lock(t_ns, forced=False)
-        return notice("Loading...")
+        self.restart(t_ns)
+        return b""
+
+    def _on_loader(self, command: Command, t_ns: int) -> bytes:
+        if self._down_until_ns is None and not self._loading:
+            return command.refuse(BAD_SYNTAX)  # it is taken directly after a reset only
+        self._down_until_ns, self._loading = None, True
+        self._engine.lose_lock(t_ns, forced=True)
+        return command.reply("BSL")
+
+    def _on_upload(self, command: Command, t_ns: int) -> bytes:
+        if not self._loading:
+            return command.refuse(BAD_SYNTAX)
+        if command.arguments != ("cpu",):
+            return command.refuse(NOT_ACCEPTABLE if command.arguments else TOO_FEW)
+
+        def say(data: bytes, at_ns: int) -> None:
+            self._answer(data, at_ns)
+
+        def end(code: int, at_ns: int) -> None:
+            self.upload = None
+            self._answer(b"[!%d]\r\n" % code if code else b"[=1]\r\n", at_ns)
+
+        self.upload = XmodemReceiver(self.flash, t_ns + _BOOT_NS // 10, say, end)
+        return b""

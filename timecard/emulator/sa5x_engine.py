@@ -144,12 +144,15 @@ class Engine:
         self.jam_wanted = self.pps_detected
         return self.pps_detected
 
-    def lose_lock(self, t_ns: int, forced: bool) -> None:
-        """No atomic lock; ``forced``: acquisition does not begin before this is called again without."""
+    def lose_lock(self, t_ns: int, forced: bool, acquire_s: float | None = None) -> None:
+        """No atomic lock; ``forced``: acquisition does not begin before this is called again without.
+
+        ``acquire_s``: how long it takes, when the cell is not warm.
+        """
         self._forced_unlock = forced
         self.locked = self.discipline_locked = False
         self._acquire_from_ns = t_ns
-        self._acquire_ns = RELOCK_S * NS_PER_S
+        self._acquire_ns = round((acquire_s or RELOCK_S) * NS_PER_S)
         self._apply_lock(t_ns)
 
     @property

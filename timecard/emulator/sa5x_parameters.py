@@ -45,5 +45,7 @@ READ_ONLY_FROM_1_5: Final[Mapping[str, str]] = MappingProxyType(
     {"LaserTempSet": "41250", "OscTuning": "2108", "OvenCurrent": "133", "DCSignal": "1022"}
 )
 """Firmware 1.5 and newer; values of a healthy unit."""
+NOT_BEFORE_1_1: Final = frozenset({"LockProgress", "EffectiveTuning", "DisciplineTuning"})
+"""Meta's telemetry tool asks for them from firmware 1.1 on; older firmware is taken not to know them."""
 NUMBERS: Final[Mapping[str, str]] = MappingProxyType({"769": "PpsSource"})
 """Parameters can be addressed by number; the guide's example is the only published one."""

@@ -8,20 +8,24 @@ from typing import Any, Final
 
 from timecard.boards.board import Role
 from timecard.emulator.capture import CaptureReceiver
+from timecard.emulator.csac import EmulatedCsac
 from timecard.emulator.fault_handlers import Parts, handlers_for
 from timecard.emulator.faults import Agenda, FaultBoard, read_schedule
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.fpga_latches import CAPACITY, Latch
 from timecard.emulator.gnss_noise import GnssPhysics, RecordedPulses, model_gnss
+from timecard.emulator.mac_parts import MAC_PARTS, Fitting
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
 from timecard.emulator.mro50 import EmulatedMro50
 from timecard.emulator.options import CardOptions, options_from
 from timecard.emulator.oscillator import OscillatorPhysics, RecordedGrid, model_oscillator, stream_for
-from timecard.emulator.receiver import EmulatedReceiver
-from timecard.emulator.receiver_config import SURVEYED, TIME_CARD_FLASH
+from timecard.emulator.receiver_core import ReceiverCore
+from timecard.emulator.receiver_kinds import make_receiver
 from timecard.emulator.receiver_navigation import Start
+from timecard.emulator.sa3xm import EmulatedSa3xm
 from timecard.emulator.sa5x import EmulatedSa5x
 from timecard.emulator.sa5x_engine import InputPulses
+from timecard.emulator.serial_part import SerialPart
 from timecard.emulator.series import Playback, read_frequency_ppb, read_phase_ns
 from timecard.emulator.temperature import TemperatureWorld
 from timecard.emulator.world import VirtualTime, WorldTime
@@ -78,7 +82,7 @@ class VirtualCard:
         self.fpga = FpgaCard(
             self.oscillator,
             self.receiver,
-            mac if isinstance(mac, EmulatedSa5x) else None,
+            mac if isinstance(mac, EmulatedSa5x | EmulatedCsac | EmulatedSa3xm) else None,
             {"gnss": self.receiver} | ({} if mac is None else {"mac": mac}),
             world,
             board=options.family,
@@ -202,39 +206,33 @@ def _make_gnss(options: CardOptions, start_tai_ns: int) -> GnssPhysics:
 
 def _make_receiver(
     options: CardOptions, gnss: GnssPhysics, start_tai_ns: int
-) -> EmulatedReceiver | CaptureReceiver:
+) -> ReceiverCore | CaptureReceiver:
+    baud = options.gnss_baud
     if options.gnss_capture is not None:
-        baud = options.family.serial_ports[Role.GNSS].baud
         return CaptureReceiver(Path(options.gnss_capture), gnss, start_tai_ns, seed=options.seed, baud=baud)
     start = Start.COLD if options.start == "cold" else Start.HOT
-    baud = options.family.serial_ports[Role.GNSS].baud
-    flash = {**TIME_CARD_FLASH, "CFG_UART1_BAUDRATE": baud}
-    if start is Start.HOT:
-        flash |= SURVEYED
-    return EmulatedReceiver(gnss, start_tai_ns, seed=options.seed, start=start, flash=flash)
+    return make_receiver(options.receiver, gnss, start_tai_ns, seed=options.seed, start=start, baud=baud)
 
 
 def _make_mac(
     options: CardOptions, oscillator: OscillatorPhysics, pulses: InputPulses, start_tai_ns: int
-) -> EmulatedSa5x | EmulatedMro50:
+) -> SerialPart:
     source = options.oscillator_source
     model = OSCILLATORS.get(source) if isinstance(source, str) else None
     warmup_s = model.warmup_lock_s if model else _RECORDED_WARMUP_S
     warmup_s = warmup_s if options.start == "cold" else 0.0
     unlocked_ppb = model.unlocked_offset * 1e9 if model else _RECORDED_UNLOCKED_PPB
-    if options.mac == "mro50":
-        return EmulatedMro50(
-            oscillator, start_tai_ns, seed=options.seed, warmup_s=warmup_s, unlocked_offset_ppb=unlocked_ppb
-        )
-    return EmulatedSa5x(
-        oscillator,
-        pulses,
-        start_tai_ns,
+    fitting = Fitting(
+        oscillator=oscillator,
+        pulses=pulses,
+        start_tai_ns=start_tai_ns,
         seed=options.seed,
         warmup_s=warmup_s,
         unlocked_offset_ppb=unlocked_ppb,
         baud=options.family.serial_ports[Role.MAC].baud,
+        firmware=options.mac_firmware,
     )
+    return MAC_PARTS[options.mac](fitting)
 
 
 def _end_ns(gnss: GnssPhysics) -> int | None:

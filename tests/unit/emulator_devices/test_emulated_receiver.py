@@ -164,7 +164,7 @@ def test_data_comes_first_and_then_the_acknowledgement() -> None:
 
 def test_what_is_refused_gets_a_nak() -> None:
     device = make()
-    unknown = UBXMessage("CFG", "CFG-MSG", SET, msgClass=1, msgID=7, rateUART1=1)
+    unknown = UBXMessage("CFG", "CFG-ITFM", SET, enable=1)
     for message in (UBXMessage.config_set(1, 0, [("CFG_TMODE_MODE", 9)]), unknown):
         assert [answer.identity for answer in ask(device, message, at(3.5))] == ["ACK-NAK"]
 

@@ -91,6 +91,42 @@ def test_a_transaction_applies_at_its_end() -> None:
     assert not target.set_values(valset(RAM, {"CFG_RATE_NAV": 3}, transaction=2))
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        valset(RAM, {"CFG_RATE_MEAS": 1000}),  # without transaction
+        valset(RAM, {"CFG_TMODE_MODE": 9}, transaction=2),  # refused
+        valset(BBR, {"CFG_RATE_NAV": 2}, transaction=2),  # other layers
+        valset(RAM, {"CFG_RATE_NAV": 2}, transaction=1),  # begun anew
+    ],
+)
+def test_what_does_not_continue_a_transaction_ends_it(between: bytes) -> None:
+    target = store()
+    assert target.set_values(valset(RAM, {"CFG_NAVSPG_DYNMODEL": 3}, transaction=1))
+    target.set_values(between)
+    target.set_values(valset(RAM, {"CFG_RATE_TIMEREF": 0}, transaction=3))
+    assert target.value("CFG_NAVSPG_DYNMODEL") == 2
+
+
+def test_a_transaction_does_not_outlive_a_restart() -> None:
+    target = store()
+    assert target.set_values(valset(RAM, {"CFG_NAVSPG_DYNMODEL": 3}, transaction=1))
+    target.restart()
+    assert not target.set_values(valset(RAM, {"CFG_RATE_NAV": 2}, transaction=3))
+    assert (target.value("CFG_NAVSPG_DYNMODEL"), target.value("CFG_RATE_NAV")) == (2, 1)
+
+
+def test_faults_that_can_be_set() -> None:
+    target = store()
+    target.refused.add("CFG_RATE_NAV")
+    assert not target.set_values(valset(RAM, {"CFG_RATE_NAV": 2, "CFG_NAVSPG_DYNMODEL": 3}))
+    assert target.value("CFG_NAVSPG_DYNMODEL") == 2
+    target.crooked["CFG_NAVSPG_DYNMODEL"] = 5
+    for expected in (5, 3):
+        assert target.set_values(valset(RAM, {"CFG_NAVSPG_DYNMODEL": 3}))
+        assert target.value("CFG_NAVSPG_DYNMODEL") == expected
+
+
 def test_a_locked_configuration_takes_nothing_more() -> None:
     target = store()
     assert target.set_values(valset(RAM, {"CFG_SEC_CFG_LOCK": 1}))

@@ -56,7 +56,7 @@ def test_oscillator_from_a_file(tmp_path: Path) -> None:
     [
         ({"colour": 1}, "colour: no such option"),
         ({"board": "moon"}, "board='moon': must be one of fb, litepcie"),
-        ({"mac": "sa99"}, "mac='sa99': must be one of sa53, sa55, mro50, none"),
+        ({"mac": "sa99"}, "mac='sa99': must be one of sa53, sa55, mro50, csac"),
         ({"gnss": "m8t"}, "gnss='m8t': must be one of f9t_dual"),
         ({"start": "warm"}, "start='warm'"),
         ({"seed": -1}, "seed=-1: must be between"),
