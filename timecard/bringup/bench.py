@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, cast
 
 from timecard.boards.board import Role
 from timecard.bringup.card_settings import delay_register, stamps_now
 from timecard.bringup.intent import Intent, ReceiverIntent
 from timecard.card_protocols import Card, EdgeChannel
 from timecard.errors import UnsupportedError
+from timecard.gnss.detect import detect
+from timecard.gnss.driver import Receiver
 from timecard.gnss.geodesy import ecef_m
-from timecard.gnss.receiver import UbloxReceiver
-from timecard.gnss.ublox_profile import (
-    LAYER_BBR,
-    LAYER_FLASH,
-    LAYER_RAM,
-    FixedPosition,
-    UbloxOptions,
-)
+from timecard.gnss.intent import TIME_CARD, FixedPosition, GnssIntent, Store, Survey
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
 from timecard.values import GnssEvent
 
-LAYERS: Final = {
-    "ram": LAYER_RAM,
-    "battery": LAYER_RAM | LAYER_BBR,
-    "flash": LAYER_RAM | LAYER_BBR | LAYER_FLASH,
-}
+RECEIVER_S: Final = 20.0
+"""For finding the receiver: the port's own rate and the likeliest others."""
 _FLUSH: Final = 4
 """A latch holds one old edge; the kernel's queue more, which are too old to matter."""
 
@@ -47,30 +39,28 @@ class Bench:
     intent: Intent
     timebase: Timebase
     host_tai_ns: Callable[[], int] = host_tai_ns
-    _receiver: UbloxReceiver | None = None
+    _receiver: Receiver | None = None
     _channels: dict[str, EdgeChannel] = field(default_factory=dict)
 
-    def receiver(self) -> UbloxReceiver:
-        """The receiver on the GNSS port, not yet asked anything."""
+    def receiver(self) -> Receiver:
+        """The receiver on the GNSS port, found and identified; its settings are not touched.
+
+        Raises ``DeviceAbsentError`` and ``UnsupportedError`` that say what was heard.
+        """
         if self._receiver is None:
-            wanted = self.intent.receiver
-            options = receiver_options(wanted, self.intent) if wanted else UbloxOptions(configure=False)
-            self._receiver = UbloxReceiver(self.card.serial(Role.GNSS), self.timebase, options)
+            stream = self.card.serial(Role.GNSS)
+            found = detect(stream, self.timebase, limit_s=RECEIVER_S)
+            receiver = found.driver.open(stream, self.timebase, None)
+            receiver.start()
+            self._receiver = receiver
         return self._receiver
 
     def events(self, wait_s: float) -> Iterator[GnssEvent]:
-        """What the receiver says, for ``wait_s``; identifies it first."""
-        receiver = self.answering_receiver()
+        """What the receiver says, for ``wait_s``; finds it first."""
+        receiver = self.receiver()
         deadline_ns = self.timebase.mono_ns() + round(wait_s * NS_PER_S)
         while self.timebase.mono_ns() < deadline_ns:
             yield from receiver.poll(0.05)
-
-    def answering_receiver(self) -> UbloxReceiver:
-        """The receiver, identified; its settings are not touched."""
-        receiver = self.receiver()
-        if receiver.identity is None:
-            receiver.compare() if self.intent.receiver else receiver.start()
-        return receiver
 
     def stamping(self, channel: str) -> bool:
         """Whether a timestamper can be read without switching it on."""
@@ -104,16 +94,15 @@ class Bench:
             return 0
 
 
-def receiver_options(wanted: ReceiverIntent, intent: Intent) -> UbloxOptions:
-    """What the intent asks of the receiver, its part of the delay ledger included."""
-    position = None
+def receiver_intent(wanted: ReceiverIntent, intent: Intent) -> GnssIntent:
+    """What ``[receiver]`` asks for in words for every maker, its part of the delay ledger included."""
+    position: Survey | FixedPosition = Survey(min_s=wanted.survey_s, sigma_m=wanted.survey_accuracy_m)
     if wanted.position is not None:
         x_m, y_m, z_m = ecef_m(*wanted.position)
         position = FixedPosition(x_m=x_m, y_m=y_m, z_m=z_m, sigma_m=wanted.position_accuracy_m)
-    return UbloxOptions(
-        fixed_position=position,
-        survey_min_s=wanted.survey_s,
-        survey_sigma_m=wanted.survey_accuracy_m,
-        antenna_cable_delay_ns=intent.ledger.register_ns("receiver"),
-        layers=LAYERS[wanted.store],
+    return replace(
+        TIME_CARD,
+        position=position,
+        cable_delay_ns=intent.ledger.register_ns("receiver"),
+        store=cast(Store, wanted.store),
     )

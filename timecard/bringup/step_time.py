@@ -100,7 +100,7 @@ class _ReceiverTime:
         except UnsupportedError:
             return self.offset_ns()
         self._forget_backlog()
-        receiver, timebase = self._bench.answering_receiver(), self._bench.timebase
+        receiver, timebase = self._bench.receiver(), self._bench.timebase
         pulse: EdgeStamp | None = None
         deadline_ns = timebase.mono_ns() + round(PULSE_WAIT_S * NS_PER_S)
         while timebase.mono_ns() < deadline_ns:
@@ -115,7 +115,7 @@ class _ReceiverTime:
 
     def _forget_backlog(self) -> None:
         """Messages that have waited in a buffer say nothing about now."""
-        receiver = self._bench.answering_receiver()
+        receiver = self._bench.receiver()
         for _ in range(BACKLOG_READS):
             if not receiver.poll(0.0):
                 return

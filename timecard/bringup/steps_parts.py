@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from timecard.boards.board import Role
-from timecard.bringup.bench import Bench
+from timecard.bringup.bench import Bench, receiver_intent
 from timecard.bringup.engine import Stepper
+from timecard.bringup.oscillator import open_oscillator
 from timecard.bringup.report import Outcome
-from timecard.errors import DeviceLostError, TimeCardError, UnsupportedError
-from timecard.mac.oscillators.sa5x import FAMILY, Sa5x
+from timecard.errors import DeviceLostError, TimeCardError
+from timecard.gnss.driver import Receiver
+from timecard.gnss.intent import Change, GnssIntent
 from timecard.values import GnssFix
 
 CHECK_LOOK_S = 2.0
@@ -24,40 +25,57 @@ def receiver(bench: Bench, stepper: Stepper) -> None:
         return
     try:
         found = bench.receiver()
-        differences = found.compare()
     except DeviceLostError:
         raise
     except TimeCardError as error:
         stepper.lack("receiver", error, required=wanted.required)
         return
     identity = found.identity
-    name = f"{identity.model} {identity.firmware}" if identity else "unknown"
+    name = f"{identity.model} {identity.firmware}".strip() if identity else "unknown"
     stepper.add("receiver", Outcome.AS_INTENDED, before=name)
-    if not differences:
-        stepper.add("receiver settings", Outcome.AS_INTENDED, before="as wanted")
-    elif stepper.check:
-        stepper.add("receiver settings", Outcome.WOULD_CHANGE, **_keys(differences))
-    else:
-        stepper.changing("receiver settings", " ".join(f"{k}={v}" for k, (v, _) in differences.items()))
-        found.start()
-        left = found.compare()
-        if left:
-            stepper.add("receiver settings", Outcome.FAILED, reason=f"could not be set: {', '.join(left)}")
-        else:
-            stepper.add("receiver settings", Outcome.CHANGED, **_keys(differences))
-    stepper.notes.extend(f"receiver: {warning}" for warning in found.health().warnings)
+    try:
+        _settings(found, receiver_intent(wanted, bench.intent), stepper)
+    except DeviceLostError:
+        raise
+    except TimeCardError as error:
+        stepper.lack("receiver settings", error, required=wanted.required)
     if wanted.wait_fix_s:
         _fix(bench, stepper, wanted.wait_fix_s)
 
 
-def _keys(differences: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    names = list(differences)[:_SHOWN_KEYS]
-    more = len(differences) - len(names)
+def _settings(found: Receiver, intent: GnssIntent, stepper: Stepper) -> None:
+    plan = found.plan(intent)
+    if not plan.changes:
+        stepper.add("receiver settings", Outcome.AS_INTENDED, before="as wanted")
+    elif stepper.check:
+        stepper.add("receiver settings", Outcome.WOULD_CHANGE, **_keys(plan.changes))
+    else:
+        stepper.changing(
+            "receiver settings", " ".join(f"{change.key}={_before(change)}" for change in plan.changes)
+        )
+        found.apply(plan)
+        left = found.plan(intent).changes
+        if left:
+            names = ", ".join(change.key for change in left)
+            stepper.add("receiver settings", Outcome.FAILED, reason=f"could not be set: {names}")
+        else:
+            stepper.add("receiver settings", Outcome.CHANGED, **_keys(plan.changes))
+    stepper.notes.extend(f"receiver: {lack}" for lack in plan.unsupported)
+
+
+def _keys(changes: Sequence[Change]) -> dict[str, str]:
+    shown = changes[:_SHOWN_KEYS]
+    more = len(changes) - len(shown)
     tail = f" and {more} more" if more else ""
     return {
-        "before": " ".join(f"{name}={differences[name][0]}" for name in names) + tail,
-        "wanted": " ".join(f"{name}={differences[name][1]}" for name in names) + tail,
+        "before": " ".join(f"{change.key}={_before(change)}" for change in shown) + tail,
+        "wanted": " ".join(f"{change.key}={change.after}" for change in shown) + tail,
     }
+
+
+def _before(change: Change) -> int | float | str:
+    """The value in force, or, where that is right already, the one of the next start."""
+    return change.before if change.stored is None else change.stored
 
 
 def _fix(bench: Bench, stepper: Stepper, wait_s: float) -> None:
@@ -84,13 +102,8 @@ def oscillator(bench: Bench, stepper: Stepper) -> None:
     wanted = bench.intent.oscillator
     if wanted is None:
         return
-    card = bench.card
-    family = wanted.family or card.board.oscillator_family
     try:
-        if family != FAMILY:
-            raise UnsupportedError(card.name, "ask the oscillator", f"there is no driver for {family} yet")
-        module = Sa5x(card.serial(Role.MAC), bench.timebase)
-        identity = module.identify()
+        module, identity = open_oscillator(bench.card, bench.timebase, wanted=wanted.family or None)
     except DeviceLostError:
         raise
     except TimeCardError as error:

@@ -12,18 +12,19 @@ from typing import Annotated, Any, Final
 import typer
 
 from timecard.boards.board import Role
+from timecard.bringup.oscillator import open_oscillator
 from timecard.card_protocols import Card
 from timecard.cli.common import NO_SOCKET, Answer, AsJson, Facts, asked, emit, on_card, plain, rows, shown
 from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
-from timecard.errors import DeviceAbsentError, UnsupportedError
-from timecard.gnss.receiver import UbloxReceiver
-from timecard.gnss.ublox_profile import UbloxOptions
+from timecard.errors import DeviceAbsentError
+from timecard.gnss.detect import detect
 from timecard.kernel.cross_timestamp import host_clocks
-from timecard.mac.oscillators.sa5x import FAMILY, Sa5x
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+RECEIVER_S: Final = 15.0
+"""For the port's own rate and the likeliest others."""
 _CLOCK_STATUS: Final = ("in_sync", "in_holdover", "offset_ns", "drift_ppb")
 
 Sockets = Annotated[
@@ -123,16 +124,13 @@ def _selector(card: Card) -> Facts:
 
 
 def _receiver(card: Card, timebase: Timebase) -> Any:
-    receiver = UbloxReceiver(card.serial(Role.GNSS), timebase, UbloxOptions(configure=False))
-    receiver.start()
-    return plain(receiver.identity)
+    found = detect(card.serial(Role.GNSS), timebase, limit_s=RECEIVER_S)
+    return {"driver": found.driver.name, "baud": found.baud, **plain(found.identity)}
 
 
 def _oscillator(card: Card, timebase: Timebase) -> Any:
-    family = card.board.oscillator_family
-    if family != FAMILY:
-        raise UnsupportedError(card.name, "ask the oscillator", f"there is no driver for {family} yet")
-    return Sa5x(card.serial(Role.MAC), timebase).identify()
+    _, identity = open_oscillator(card, timebase, rounds=1)
+    return identity
 
 
 def host_tai_ns() -> int:

@@ -12,7 +12,21 @@ from typing import Any, Final, cast
 
 import typer
 
-from timecard.cli import bringup, cards, delay, doctor, eeprom, flash, output, phc, registers, sma, udev
+from timecard.cli import (
+    bringup,
+    cards,
+    delay,
+    doctor,
+    eeprom,
+    flash,
+    gnss,
+    mac,
+    output,
+    phc,
+    registers,
+    sma,
+    udev,
+)
 from timecard.cli.common import EXIT_FAILED, EXIT_USAGE
 from timecard.errors import DeviceAbsentError, TimeCardError
 
@@ -22,7 +36,7 @@ _CLICK_ERROR: Final = cast(
     type[Exception], next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 )
 """Base of the command line's own errors; typer brings its own click, or uses the installed one."""
-MODULES: Final = (cards, doctor, eeprom, flash, udev, bringup, sma, delay, output, phc, registers)
+MODULES: Final = (cards, doctor, eeprom, flash, udev, bringup, sma, delay, output, phc, registers, gnss, mac)
 """Each adds its commands to the program by ``register(app)``."""
 
 app = typer.Typer(

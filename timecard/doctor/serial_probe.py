@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from timecard.boards.board import Board, Role
 from timecard.card_protocols import Card
 from timecard.doctor.facts import OscillatorFacts, ReceiverFacts
-from timecard.errors import DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError
+from timecard.errors import DeviceAbsentError, DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError
 from timecard.gnss import ublox_messages
+from timecard.gnss.detect import detect
+from timecard.gnss.driver import Receiver
 from timecard.gnss.foreign import protocol_name
 from timecard.gnss.receiver import UbloxReceiver
+from timecard.gnss.receivers import RECEIVERS
 from timecard.gnss.ublox_profile import UbloxOptions
 from timecard.gnss.ubx import Framer, NmeaSentence, UbxFrame, encode
-from timecard.mac.oscillators.sa5x import Sa5x
+from timecard.mac.detect import Detected as FoundOscillator
+from timecard.mac.detect import detect as detect_oscillator
+from timecard.mac.driver import OscillatorDriver
+from timecard.mac.oscillators import OSCILLATORS
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
@@ -27,6 +34,9 @@ LISTEN_S: Final = 1.15
 """A second's messages, and a little more."""
 SCAN_S: Final = 0.6
 """At each further rate, after a poll that a u-blox receiver answers at once."""
+OTHERS_S: Final = 2.0
+"""For receivers that are not u-blox."""
+_ASKED_OR_READ: Final = ("ublox", "ublox-legacy", "nmea")
 SAMPLE_BYTES: Final = 2048
 MAX_READ: Final = 4096
 MRO50_ASK: Final = b"MONITOR1\r"
@@ -68,7 +78,36 @@ def examine_receiver(card: Card, timebase: Timebase) -> ReceiverFacts:
     try:
         receiver.start()
     except TimeCardError as error:
-        return _unidentified(card, timebase, baud, stream, receiver, error.reason)
+        other = _other_receiver(stream, timebase, baud)
+        if other is None:
+            return _unidentified(card, timebase, baud, stream, receiver, error.reason)
+        return other
+    facts = _receiver_facts(receiver, "UBX", timebase, stream, baud)
+    return replace(facts, corrupt_bytes=receiver.health().corrupt_bytes)
+
+
+def _other_receiver(stream: CountingStream, timebase: Timebase, baud: int) -> ReceiverFacts | None:
+    """Of another maker, at the port's own rate; None when nobody else answers.
+
+    One that is only read (NMEA) does not count: it may as well be a u-blox whose input is closed.
+    """
+    if not stream.heard:
+        return None
+    others = {name: driver for name, driver in RECEIVERS.items() if name not in _ASKED_OR_READ}
+    try:
+        found = detect(stream, timebase, drivers=others, limit_s=OTHERS_S)
+        receiver = found.driver.open(stream, timebase, None)
+        receiver.start()
+    except TimeCardError:
+        return None
+    protocol = found.identity.protocol if found.identity else found.driver.name
+    return _receiver_facts(receiver, protocol, timebase, stream, baud)
+
+
+def _receiver_facts(
+    receiver: Receiver, protocol: str, timebase: Timebase, stream: CountingStream, baud: int
+) -> ReceiverFacts:
+    """What an identified receiver says within a second."""
     events = _listen(receiver, timebase)
     identity = receiver.identity
     fixes = [event for event in events if isinstance(event, GnssFix)]
@@ -78,7 +117,7 @@ def examine_receiver(card: Card, timebase: Timebase) -> ReceiverFacts:
         baud=baud,
         answers_at=baud,
         bytes_heard=stream.heard,
-        protocol="UBX",
+        protocol=protocol,
         model=identity.model if identity else None,
         firmware=identity.firmware if identity else None,
         fix_ok=fixes[-1].fix_ok if fixes else None,
@@ -87,7 +126,6 @@ def examine_receiver(card: Card, timebase: Timebase) -> ReceiverFacts:
         satellites_used=fixes[-1].satellites_used if fixes else None,
         antenna=antennas[-1].name if antennas else None,
         jamming=jammings[-1].name if jammings else None,
-        corrupt_bytes=receiver.health().corrupt_bytes,
     )
 
 
@@ -97,11 +135,11 @@ def examine_oscillator(card: Card, board: Board, timebase: Timebase) -> Oscillat
     stream = card.serial(Role.MAC, baud)
     if board.oscillator_family == "mro50":
         return _mro50(stream, timebase, baud)
-    part = Sa5x(stream, timebase)
     try:
-        identity = part.identify()
+        found = _found_oscillator(card, board, timebase, baud)
     except TimeCardError as error:
         return OscillatorFacts(baud=baud, family=None, complaint=error.reason)
+    part, identity = found.oscillator, found.identity
     try:
         status = part.status(full=True)
     except (DeviceTimeoutError, ProtocolError) as error:
@@ -123,7 +161,33 @@ def examine_oscillator(card: Card, board: Board, timebase: Timebase) -> Oscillat
     )
 
 
-def _listen(receiver: UbloxReceiver, timebase: Timebase) -> list[GnssEvent]:
+def _found_oscillator(card: Card, board: Board, timebase: Timebase, baud: int) -> FoundOscillator:
+    """Whoever answers at any rate; then once more the part that belongs there: an answer may be lost."""
+
+    def ask(drivers: Iterable[OscillatorDriver]) -> FoundOscillator:
+        return detect_oscillator(
+            lambda rate: card.serial(Role.MAC, rate),
+            timebase,
+            expected=board.oscillator_family,
+            port_baud=baud,
+            drivers=drivers,
+            rounds=1,
+        )
+
+    try:
+        return ask(OSCILLATORS.values())
+    except DeviceAbsentError as error:
+        family = board.oscillator_family
+        usual = [part for part in OSCILLATORS.values() if part.family == family and part.baud == baud]
+        if not usual:
+            raise
+        try:
+            return ask(usual)
+        except DeviceAbsentError:
+            raise error from None
+
+
+def _listen(receiver: Receiver, timebase: Timebase) -> list[GnssEvent]:
     events: list[GnssEvent] = []
     deadline_ns = timebase.mono_ns() + round(LISTEN_S * NS_PER_S)
     while (left_ns := deadline_ns - timebase.mono_ns()) > 0:

@@ -133,6 +133,12 @@ ENTRIES: Final = MappingProxyType(
             fix="Let the receiver send NAV-TIMEUTC and NAV-TIMELS once a second (`timecard bringup` does).",
             explains=("clock-1970", "clock-wrong", "clock-not-in-sync"),
         ),
+        "tod-not-served": Entry(
+            severity=Severity.INFO,
+            title="the time-of-day slave does not understand this receiver ({protocol})",
+            cause="The slave reads UBX; a {model} speaks another language, so the FPGA learns no seconds.",
+            fix="Nothing, where a program sets the clock: `timecard bringup` with [time], or the appliance.",
+        ),
         "tod-correction": Entry(
             severity=Severity.WARN,
             title="the time of day is corrected by {seconds} s",
@@ -172,7 +178,7 @@ def line(case: Case) -> Iterator[Seen]:
         yield Seen("receiver-silent", evidence)
     elif receiver.answers_at is not None and receiver.answers_at != receiver.baud:
         yield Seen("receiver-baud", evidence, {"heard": receiver.answers_at, "set": receiver.baud})
-    elif receiver.protocol not in ("UBX", "NMEA", None):
+    elif receiver.protocol not in ("UBX", "NMEA", None) and receiver.model is None:
         yield Seen("receiver-foreign", evidence, words | {"protocol": receiver.protocol})
     elif receiver.answers_at is None or _noisy(receiver):
         yield Seen("receiver-garbled", (*evidence, f"{corrupt} corrupt"), words)
@@ -218,6 +224,8 @@ def time_of_day(case: Case) -> Iterator[Seen]:
         yield Seen("tod-correction", (f"correction {tod.correction_s} s",), {"seconds": tod.correction_s})
     if tod.tai_minus_utc_s is not None:
         yield from _offset(tod.tai_minus_utc_s, "time-of-day slave")
+    elif tod.fix_ok is None and (other := _other_language(case.card.receiver)):
+        yield Seen("tod-not-served", (f"receiver: {other['model']}",), other)
     elif tod.fix_ok is None:
         yield Seen("tod-silent", ("neither leap data nor receiver state",))
     else:
@@ -246,6 +254,13 @@ def _settings(case: Case) -> Iterator[Seen]:
         yield Seen("tod-baud", (f"slave at {slave}", f"receiver heard at {receiver.answers_at}"), texts)
     if receiver.protocol == "UBX" and tod.protocol != "UBX":
         yield Seen("tod-protocol", (f"protocol {tod.protocol}",), {"slave": tod.protocol})
+
+
+def _other_language(receiver: ReceiverFacts | None) -> dict[str, str] | None:
+    """A receiver that was identified and is no u-blox."""
+    if receiver is None or receiver.model is None or receiver.protocol in ("UBX", None):
+        return None
+    return {"model": receiver.model, "protocol": receiver.protocol}
 
 
 def _offset(seconds: int, source: str) -> Iterator[Seen]:

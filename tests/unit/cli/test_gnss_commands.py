@@ -1,0 +1,336 @@
+"""`timecard gnss status | configure | survey | capture | replay | tap`, on emulated receivers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from timecard.cli import main as cli
+from timecard.gnss.capture import replay
+from timecard.gnss.framing import Framer, UbxFrame
+
+Run = Callable[..., tuple[int, str, str]]
+COMMAND = (sys.executable, "-m", "timecard.cli")
+
+
+@contextlib.contextmanager
+def emulated(*argv: str | Path) -> Iterator[None]:
+    process = subprocess.Popen(
+        [*COMMAND, "emulate", "--seed", "2", *map(str, argv)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("ready ")
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=5)
+
+
+@pytest.fixture(scope="module")
+def f9t(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("f9t") / "tty"
+    with emulated("--pty", path, "--receiver", "f9t"):
+        yield path
+
+
+@pytest.fixture(scope="module")
+def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("mosaic") / "tty"
+    with emulated("--pty", path, "--receiver", "mosaic"):
+        yield path
+
+
+@pytest.fixture(scope="module")
+def nmea(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("nmea") / "tty"
+    with emulated("--pty", path, "--receiver", "nmea", "--receiver-baud", "38400"):
+        yield path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*argv: str | Path | float) -> tuple[int, str, str]:
+        status = cli.main(["gnss", *map(str, argv)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def facts_of(answer: tuple[int, str, str]) -> Any:
+    status, out, err = answer
+    assert (status, err) == (0, ""), answer
+    return json.loads(out)
+
+
+# --- status ---
+
+
+def test_status_of_a_card_receiver(tmp_path: Path, run: Run) -> None:
+    with emulated("--vfio-user", tmp_path / "card.sock"):
+        facts = facts_of(run("status", "--vfio-user", tmp_path / "card.sock", "--json"))
+    assert (facts["driver"], facts["baud"], facts["receiver"]["model"]) == ("ublox", 115_200, "ZED-F9T")
+    assert facts["fix"]["time_valid"] is True
+    assert abs(int(facts["fix"]["epoch_tai_ns"])) > 10**18
+    assert facts["leap"] == {"tai_minus_utc_s": 37, "change_s": 0, "seconds_to_event": None, "source": "GPS"}
+    assert facts["pulse"]["pulse_locked"] is True
+    assert facts["survey"] is not None
+    assert facts["rf"]["antenna"] == "OK"
+    assert facts["rf"]["spoofing"] == "NONE"
+    assert facts["not_heard"] == {}
+    assert set(facts["cno_dbhz"]) >= {"GPS", "GAL"} or any(
+        name.startswith("GPS ") for name in facts["cno_dbhz"]
+    )
+    assert facts["settings"]["cable_delay_ns"] == 50
+    assert "sawtooth" in facts["capabilities"]
+
+
+def test_status_as_text_on_a_plain_port(f9t: Path, run: Run) -> None:
+    status, out, err = run("status", "--port", f9t)
+    assert (status, err) == (0, "")
+    shown = {line[:12].strip(): line[13:] for line in out.splitlines()}
+    assert shown["receiver"] == "ZED-F9T TIM 2.20 29.20"
+    assert shown["time"].startswith("valid")
+    assert shown["leap second"] == "TAI-UTC 37 s (GPS), none announced"
+    assert shown["antenna"] == "OK, powered"
+    assert "dBHz" in out
+
+
+def test_status_of_a_mosaic(mosaic: Path, run: Run) -> None:
+    facts = facts_of(run("status", "--port", mosaic, "--json"))
+    assert facts["driver"] == "septentrio"
+    assert facts["fix"]["time_valid"] is True
+    assert "pulse" not in facts["not_heard"]
+
+
+def test_status_without_a_word_to_the_receiver(nmea: Path, run: Run) -> None:
+    facts = facts_of(run("status", "--port", nmea, "--listen", "--json"))
+    assert (facts["driver"], facts["baud"]) == ("nmea", 38_400)
+    assert facts["fix"]["time_valid"] is True
+    assert facts["receiver"] is None
+    assert facts["not_heard"]["pulse"].startswith("not heard in ")
+
+
+# --- configure ---
+
+
+def test_configure_shows_writes_once_and_takes_back(f9t: Path, tmp_path: Path, run: Run) -> None:
+    at = ("--port", f9t, "--state", tmp_path, "--json")
+    status, out, err = run("configure", "--time-card", "--check", *at)
+    assert (status, err) == (3, "")
+    planned = json.loads(out)
+    assert planned["written"] is False
+    keys = {change["key"] for change in planned["changes"]}
+    assert {"CFG_TP_ANT_CABLEDELAY", "CFG_MSGOUT_UBX_TIM_TP_UART1"} <= keys
+
+    done = facts_of(run("configure", "--time-card", *at))
+    assert done["written"] is True
+    assert done["changes"] == planned["changes"]
+    again = facts_of(run("configure", "--time-card", *at))
+    assert (again["changes"], again["written"]) == ([], False)
+
+    intent = tmp_path / "intent.toml"
+    intent.write_text('[gnss]\nprofile = "time-card"\ncable_delay_ns = 251\n', encoding="utf-8")
+    one = facts_of(run("configure", intent, *at))
+    assert [(each["key"], each["before"], each["after"]) for each in one["changes"]] == [
+        ("CFG_TP_ANT_CABLEDELAY", 0, 251)
+    ]
+    back = facts_of(run("configure", "--undo", *at))
+    assert [each["key"] for each in back["changes"]] == ["CFG_TP_ANT_CABLEDELAY"]
+    assert facts_of(run("configure", "--time-card", *at))["changes"] == []
+    status, out, err = run("configure", "--undo", *at)
+    assert (status, out) == (1, "")
+    assert "nothing was configured from here" in err
+
+
+def test_a_ucenter_export_says_what_it_sets_beside(f9t: Path, shared_dir: Path, run: Run) -> None:
+    export = shared_dir / "data/gnss/timingCardUBXG9_PPS_TMODE.txt"
+    status, out, err = run("configure", export, "--check", "--port", f9t)
+    assert (status, err) in ((0, ""), (3, ""))
+    assert "not modelled: CFG_" in out
+    assert "BAUDRATE" not in out.partition("to be changed")[0]
+
+
+def test_what_an_nmea_receiver_cannot_is_said(nmea: Path, tmp_path: Path, run: Run) -> None:
+    facts = facts_of(
+        run("configure", "--time-card", "--port", nmea, "--baud", 38_400, "--state", tmp_path, "--json")
+    )
+    assert facts["changes"] == []
+    assert "messages: an NMEA receiver is only read" in facts["unsupported"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("configure",), "say one of"),
+        (("configure", "--time-card", "--undo"), "say one of"),
+        (("survey", "--fixed", "48,11"), "expected LAT,LON,HEIGHT"),
+        (("survey", "--fixed", "98,11,500"), "latitude is -90 to 90"),
+        (("survey", "--fixed", "nan,11,500"), "expected LAT,LON,HEIGHT"),
+        (("survey", "--watch", "--detach"), "choose one of"),
+        (("tap", "0.0.0.0:2950"), "other hosts could reach that"),
+        (("tap", "gnss.sock"), "expected the path of a UNIX socket"),
+        (("status", "--port", "/dev/ttyS0", "--id", "x"), "--port is a serial port of its own"),
+    ],
+)
+def test_wrong_commands(argv: tuple[str, ...], message: str, run: Run) -> None:
+    status, out, err = run(*argv)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_a_file_with_mistakes_names_them_all(tmp_path: Path, run: Run) -> None:
+    intent = tmp_path / "intent.toml"
+    intent.write_text("[gnss]\nrate_hz = 3\ncable_delay = 1\n", encoding="utf-8")
+    status, out, err = run("configure", intent, "--port", "/dev/nothing-here")
+    assert (status, out) == (2, "")
+    assert "rate_hz" in err
+    assert "cable_delay" in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"version": 2}', '{"version": 1, "model": "x", "store": "disk", "changes": []}',
+     '{"version": 1, "model": "x", "store": "ram", "changes": [{"key": 1}]}',
+     '{"version": 1, "model": "x", "store": "ram", "changes": [], "stored": {"ram": {"k": true}}}'],
+)  # fmt: skip
+def test_a_damaged_undo_file_is_refused(text: str, f9t: Path, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "gnss-undo"
+    folder.mkdir()
+    (folder / f"{str(f9t).strip('/').replace('/', '-')}.json").write_text(text, encoding="utf-8")
+    status, out, err = run("configure", "--undo", "--port", f9t, "--baud", 115_200, "--state", tmp_path)
+    assert (status, out) == (1, "")
+    assert "remove the file" in err
+
+
+# --- survey ---
+
+
+def test_a_fixed_position_is_set_and_a_survey_followed(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "tty"
+    with emulated("--pty", path, "--receiver", "f9t"):
+        at = ("--port", path, "--json")
+        facts = facts_of(run("survey", "--fixed", "47.3769,8.5417,470.0", "--state", tmp_path, *at))
+        assert {change["setting"] for change in facts["changes"]} == {"position"}
+        assert facts_of(run("survey", "--min-seconds", 60, "--sigma", 50, "--detach", *at))["started"] is True
+        facts = facts_of(run("status", *at))
+        assert facts["survey"]["active"] is True
+
+
+# --- capture and replay ---
+
+
+def test_a_capture_replays_to_what_was_heard(f9t: Path, tmp_path: Path, run: Run) -> None:
+    file = tmp_path / "capture"
+    facts = facts_of(run("capture", file, "--seconds", 2.5, "--port", f9t, "--json"))
+    assert facts["baud"] == 115_200
+    assert 2.4 < facts["seconds"] < 30
+    capture = replay(file)
+    events = list(capture)
+    assert capture.counts.good > 3
+    assert facts["bytes"] == sum(len(piece.data) for piece in capture.capture)
+
+    status, out, err = run("replay", file, "--json")
+    assert status == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["event"] for line in lines] == [type(event).__name__ for event in events]
+    assert [line["read_mono_ns"] for line in lines] == [str(event.read_mono_ns) for event in events]
+    summary = json.loads(err)
+    assert (summary["header_lines"], summary["format"]) == (1, "timecard")
+    assert summary["frames"]["good"] == capture.counts.good
+    status, out, err = run("capture", file, "--seconds", 1, "--port", f9t)
+    assert (status, out) == (2, "")
+    assert "exists already" in err
+
+
+def test_every_recording_replays_line_by_line(shared_dir: Path, run: Run) -> None:
+    folder = shared_dir / "data/gnss"
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        status, out, err = run("replay", path, "--json")
+        assert status == 0, path
+        events = [json.loads(line) for line in out.splitlines()]
+        assert sum(json.loads(err)["events"].values()) == len(events)
+        assert all(event["event"] for event in events)
+
+
+def test_replay_skips_the_header_and_names_what_is_foreign(shared_dir: Path, run: Run) -> None:
+    status, out, err = run("replay", shared_dir / "data/gnss/u-blox-m8t-time.log")
+    assert status == 0
+    assert "GnssFix" in out
+    assert "9 header lines skipped" in err
+    assert "1511 good, 0 unknown, 1 bad (21 bytes)" in err
+    status, _, err = run("replay", shared_dir / "data/gnss/trimble-res720.log")
+    assert status == 0
+    assert "this is Trimble TSIP: there is no driver for it" in err
+    status, out, err = run("replay", "/nowhere/at-all")
+    assert (status, out) == (1, "")
+    assert "/nowhere/at-all" in err
+
+
+def test_replay_into_a_pipe_that_closes(shared_dir: Path) -> None:
+    path = shared_dir / "data/gnss/u-blox-m8t-time.log"
+    replaying = subprocess.Popen(
+        [*COMMAND, "gnss", "replay", str(path), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert replaying.stdout is not None
+    assert replaying.stdout.readline()
+    replaying.stdout.close()
+    assert replaying.stderr is not None
+    errors = replaying.stderr.read()
+    replaying.stderr.close()
+    assert (replaying.wait(30), errors) == (0, b"")
+
+
+# --- tap ---
+
+
+def test_a_tap_gives_the_line_to_several_and_nothing_to_the_receiver(
+    f9t: Path, tmp_path: Path, run: Run
+) -> None:
+    path = tmp_path / "tap.sock"
+    tapping = subprocess.Popen(
+        [*COMMAND, "gnss", "tap", str(path), "127.0.0.1:0", "--port", str(f9t), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert tapping.stderr is not None
+        ready, unix, tcp = tapping.stderr.readline().split()
+        assert (ready, unix) == ("ready", str(path))
+        host, _, port = tcp.rpartition(":")
+        with socket.socket(socket.AF_UNIX) as first, socket.create_connection((host, int(port))) as second:
+            first.connect(unix)
+            # A reset, which must not get through.
+            first.sendall(bytes.fromhex("b56206040400ffff00000c5d"))
+            for reader in (first, second):
+                reader.settimeout(20)
+                framer, frames = Framer(), 0
+                while frames < 8:
+                    data = reader.recv(4096)
+                    assert data
+                    frames += sum(isinstance(item, UbxFrame) for item in framer.feed(data, 0))
+        status, _, err = run("status", "--port", f9t)
+        assert status == 1
+        assert f"process {tapping.pid}" in err
+        tapping.send_signal(signal.SIGTERM)
+        out, err = tapping.communicate(timeout=20)
+    finally:
+        if tapping.poll() is None:
+            tapping.kill()
+            tapping.communicate()
+    assert (tapping.returncode, err) == (0, "")
+    assert json.loads(out)["bytes"] > 100
+    assert not path.exists()
+    facts = facts_of(run("status", "--port", f9t, "--json"))
+    assert facts["fix"]["time_valid"] is True

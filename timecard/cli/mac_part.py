@@ -1,0 +1,202 @@
+"""How ``timecard mac`` reaches an oscillator: a card's serial port or registers, or a plain tty."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from timecard.boards.board import Role
+from timecard.card_protocols import Card
+from timecard.cli.common import CardOptions, state_root
+from timecard.cli.flash_users import users_of
+from timecard.errors import DeviceAbsentError, RefusedError, UnsupportedError
+from timecard.kernel.holders import holders
+from timecard.kernel.kernel_card import KernelCard
+from timecard.kernel.serial_port import TtyStream
+from timecard.mac.detect import detect
+from timecard.mac.driver import Oscillator
+from timecard.mac.log import RecordingStream
+from timecard.mac.mro50_device import DeviceWords
+from timecard.mac.oscillators.mro50 import Mro50
+from timecard.mac.wear import WearLedger
+from timecard.pcie.register_card import RegisterCard
+from timecard.protocols import ByteStream
+from timecard.timebase import HostTimebase, Timebase
+from timecard.values import OscillatorIdentity
+
+EXIT_REFUSED: Final = 3
+WRITES_FILE: Final = "oscillator-writes.json"
+NO_FIRMWARE: Final = "[!1]"
+"""What an SA5X without firmware answers to everything."""
+Port = Annotated[
+    Path | None, typer.Option("--port", metavar="TTY", help="A plain serial port instead of a card's.")
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """An oscillator that was found."""
+
+    oscillator: Oscillator
+    identity: OscillatorIdentity
+    place: str
+    """The card, or the port."""
+    way: str
+    """``57600 baud``, ``registers`` or ``/dev/mro50.0``."""
+
+
+class Line:
+    """The serial line to an oscillator; its rate can be changed."""
+
+    def __init__(
+        self,
+        place: str,
+        open_at: Callable[[int], ByteStream],
+        expected: str | None,
+        users: Callable[[], list[str]],
+        port_baud: int | None = None,
+    ) -> None:
+        self.place = place
+        self.expected = expected
+        self.port_baud = port_baud
+        self.users = users
+        """Other programs that would be surprised by what is done to the part."""
+        self.recording: RecordingStream | None = None
+        """Everything that went over the line, once ``record`` was called."""
+        self._open_at = open_at
+        self._record = False
+
+    def record(self) -> None:
+        """Write down what goes over the line from now on."""
+        self._record = True
+
+    def open(self, baud: int) -> ByteStream:
+        """The line at a rate."""
+        stream = self._open_at(baud)
+        if not self._record:
+            return stream
+        if self.recording is None:
+            self.recording = RecordingStream(stream)
+        self.recording.mark(f"{baud} baud")
+        return self.recording
+
+
+@contextlib.contextmanager
+def opened_line(options: CardOptions, port: Path | None) -> Iterator[Line]:
+    """The serial line of the chosen card, or a plain port; closed afterwards."""
+    if port is None:
+        with options.opened() as card:
+            yield _card_line(card)
+        return
+    _port_alone(options)
+    streams: list[TtyStream] = []
+
+    def open_at(baud: int) -> TtyStream:
+        if not streams:
+            streams.append(TtyStream(port, baud, "oscillator"))
+        streams[0].set_baud(baud)
+        return streams[0]
+
+    try:
+        yield Line(str(port), open_at, None, lambda: [str(each) for each in holders(port)])
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+@contextlib.contextmanager
+def opened_part(options: CardOptions, port: Path | None, state: Path | None) -> Iterator[Part]:
+    """The oscillator, found and opened by whatever way there is to it."""
+    timebase = HostTimebase()
+    wear = WearLedger(state_root(state) / WRITES_FILE)
+    if port is not None:
+        with opened_line(options, port) as line:
+            yield found_on(line, timebase, wear)
+        return
+    with options.opened() as card:
+        if card.board.oscillator_family == "mro50" and card.board.has("osc"):
+            with _mro50(card, timebase, wear) as part:
+                yield part
+        else:
+            yield found_on(_card_line(card), timebase, wear)
+
+
+def found_on(line: Line, timebase: Timebase, wear: WearLedger) -> Part:
+    """Ask who is on a line; raises ``DeviceAbsentError`` that says what was heard."""
+    try:
+        found = detect(line.open, timebase, expected=line.expected, port_baud=line.port_baud, wear=wear)
+    except DeviceAbsentError as error:
+        if NO_FIRMWARE not in error.reason:
+            raise
+        hint = "this is how an SA5X without firmware answers: `timecard mac upgrade FILE` repairs it"
+        raise DeviceAbsentError(error.device, error.operation, f"{error.reason}; {hint}") from error
+    return Part(
+        oscillator=found.oscillator, identity=found.identity, place=line.place, way=f"{found.baud} baud"
+    )
+
+
+def _card_line(card: Card) -> Line:
+    if Role.MAC not in card.board.serial_ports:
+        raise UnsupportedError(card.name, "open the oscillator's port", f"{card.board.product} has none")
+    return Line(
+        card.name,
+        lambda baud: card.serial(Role.MAC, baud),
+        card.board.oscillator_family,
+        lambda: [str(user) for user in users_of(card)],
+        card.board.serial_ports[Role.MAC].baud,
+    )
+
+
+def _port_alone(options: CardOptions) -> None:
+    if options.named or options.access is not None:
+        raise typer.BadParameter("--port is a serial port of its own: leave --id, --pci, --vfio-user out")
+
+
+@contextlib.contextmanager
+def _mro50(card: Card, timebase: Timebase, wear: WearLedger) -> Iterator[Part]:
+    """Its words by registers or by the vendor's driver; both leave the FPGA's own exchanges going on."""
+    if isinstance(card, RegisterCard):
+        yield _mro50_part(
+            Mro50(card.oscillator_bridge(), timebase, wear=wear, serial=card.id), card, "registers"
+        )
+        return
+    node = _mro50_node(card)
+    if node is None:
+        yield found_on(_card_line(card), timebase, wear)
+        return
+    words = DeviceWords(node)
+    try:
+        yield _mro50_part(Mro50(words, timebase, wear=wear, serial=card.id), card, str(node))
+    finally:
+        words.close()
+
+
+def _mro50_part(part: Mro50, card: Card, way: str) -> Part:
+    return Part(oscillator=part, identity=part.identify(), place=card.name, way=way)
+
+
+def _mro50_node(card: Card) -> Path | None:
+    """``/dev/mro50.N`` of this card; the mainline driver has none."""
+    folder = card.nodes.class_device if isinstance(card, KernelCard) else None
+    if folder is None:
+        return None
+    names = sorted(each.name for each in (folder / "device" / "misc").glob("mro50.*"))
+    return Path("/dev") / names[0] if names else None
+
+
+@contextlib.contextmanager
+def refusals(options: CardOptions) -> Iterator[None]:
+    """A refusal is an answer, with an exit status of its own."""
+    try:
+        yield
+    except RefusedError as error:
+        if options.as_json:
+            typer.echo(json.dumps({"ok": False, "refusals": [str(error)]}))
+        typer.echo(f"timecard: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(EXIT_REFUSED) from error
