@@ -1,5 +1,5 @@
 # Two commands matter: `make run` and `make test`. Both set up what they need.
-BENCHES := bench-emulator bench-timescale bench-timescale_series bench-ptp
+BENCHES := bench-emulator bench-timescale bench-timescale_series bench-ptp bench-gnss
 .PHONY: run demo demo-card test test-full vm-test check bench $(BENCHES) setup setup-test setup-vm clean
 
 BIN := .venv/bin

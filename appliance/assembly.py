@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from appliance.config import Config, ConfigError
@@ -16,16 +16,24 @@ from appliance.timescale.discipline_config import DisciplineConfig, Topology
 from appliance.topology import choose, steering_runner
 from timecard.boards import Role
 from timecard.card_protocols import Card
+from timecard.gnss.any_receiver import AnyReceiver
 from timecard.gnss.geodesy import ecef_m
-from timecard.gnss.receiver import UbloxReceiver
-from timecard.gnss.ublox_profile import FixedPosition, UbloxOptions
+from timecard.gnss.integrity import IntegrityMonitor, IntegrityOptions
+from timecard.gnss.intent import TIME_CARD, FixedPosition, GnssIntent, Survey
+from timecard.gnss.tap import Tap, TappedStream
+from timecard.mac.alarms import OscillatorMonitor
+from timecard.mac.driver import Oscillator, OscillatorCapability
+from timecard.mac.oscillators import OSCILLATORS
+from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity
 
 MODEL_OF_MODULE: Final = {"sa53": "sa53", "sa55": "sa55"}
+MODEL_OF_FAMILY: Final = {"sa5x": "sa53", "csac": "csac", "mro50": "mro50"}
 GNSS_MODEL_OF: Final = {"ZED-F9T": "f9t_dual", "RCB-F9T": "f9t_dual"}
 OTHER_GNSS_MODEL: Final = "single_legacy"
 """A receiver whose pulse nobody characterised counts as an old single-band one."""
+OTHER_OSCILLATOR_MODEL: Final = "unknown"
 DEFAULT_QUARTZ: Final = "ocxo"
 APPLIED_PLACES: Final = ("receiver", "timestamper", "software")
 
@@ -36,7 +44,7 @@ class Assembly:
 
     card: Card
     engine: Engine
-    receiver: UbloxReceiver
+    receiver: AnyReceiver
     runners: list[SourceRunner]
     oscillator_source: OscillatorSource | None
     oscillator: OscillatorIdentity | None
@@ -51,8 +59,11 @@ def assemble(
     *,
     resume: dict[str, Any] | None = None,
     on_step: Callable[[], None] = lambda: None,
+    tap: Tap | None = None,
 ) -> Assembly:
     """Ask the card what it can do, choose the topology and build the loop.
+
+    ``tap`` gets what is read from the receiver.
 
     Raises ``TimeCardError`` when the clock itself cannot be used, and when the configured topology needs what
     the card does not have.
@@ -63,22 +74,30 @@ def assemble(
     gnss_pulse.enable(cable_delay_ns=config.ledger.register_ns("timestamper"))
     own_pulse.enable()
 
-    receiver = UbloxReceiver(card.serial(Role.GNSS), timebase, receiver_options(config))
-    gnss = gnss_runner(receiver, timebase)
+    line: ByteStream = card.serial(Role.GNSS)
+    line = line if tap is None else TappedStream(line, tap)
+    receiver = AnyReceiver(line, timebase, receiver_intent(config))
+    monitor = IntegrityMonitor(integrity_options(config))
+    gnss = gnss_runner(receiver, timebase, monitor)
     early_events = gnss.step()
     module = control.module
     oscillator_source = None
     if module is not None:
-        oscillator_source = OscillatorSource(module, timebase, on_start=module.begin_software_steering)
+        loop = control.module_loop
+        on_start = module.begin_software_steering if loop is None else loop.take_over
+        oscillator_source = OscillatorSource(
+            loop or module, timebase, on_start=on_start, monitor=_oscillator_monitor(control.module_identity)
+        )
     discipline_config = _discipline_config(
         config, control.topology, control.module_identity, control.max_frequency_ppb, receiver
     )
     engine = Engine(
-        Discipline(discipline_config, timebase.mono_ns(), resume),
+        Discipline(discipline_config, timebase.mono_ns(), resume, on_accept=monitor.forgive),
         control.clock,
         timebase,
         oscillator=oscillator_source,
-        sync_pulse=module.sync_pulse if module else None,
+        sync_pulse=_sync_pulse(module),
+        module_loop=control.module_loop,
         on_step=on_step,
     )
     for event in early_events:
@@ -116,15 +135,20 @@ def _refuse_unapplied_delays(config: Config) -> None:
             )
 
 
-def receiver_options(config: Config) -> UbloxOptions:
-    """What the configuration asks of the receiver."""
+def receiver_intent(config: Config) -> GnssIntent:
+    """What the configuration asks of the receiver, in words that hold for every maker."""
     gnss, position = config.gnss, config.gnss.position
-    return UbloxOptions(
-        fixed_position=_ecef(position) if position else None,
-        survey_min_s=gnss.survey_s,
-        survey_sigma_m=gnss.survey_accuracy_m,
-        antenna_cable_delay_ns=config.ledger.register_ns("receiver"),
+    survey = Survey(min_s=gnss.survey_s, sigma_m=gnss.survey_accuracy_m)
+    return replace(
+        TIME_CARD,
+        position=_ecef(position) if position else survey,
+        cable_delay_ns=config.ledger.register_ns("receiver"),
     )
+
+
+def integrity_options(config: Config) -> IntegrityOptions:
+    """What is normal for the receiver."""
+    return IntegrityOptions(min_satellites=config.gnss.min_satellites)
 
 
 def _ecef(position: Position) -> FixedPosition:
@@ -132,17 +156,36 @@ def _ecef(position: Position) -> FixedPosition:
     return FixedPosition(x_m=x_m, y_m=y_m, z_m=z_m, sigma_m=position.accuracy_m)
 
 
+def _sync_pulse(module: Oscillator | None) -> Callable[[], None] | None:
+    """Moves the module's pulse, where it can be moved."""
+    if module is None or OscillatorCapability.SYNC_PULSE not in module.capabilities:
+        return None
+    return module.sync_pulse
+
+
+def _oscillator_monitor(module: OscillatorIdentity | None) -> OscillatorMonitor | None:
+    """What is normal is the family's matter."""
+    driver = OSCILLATORS.get(module.family) if module else None
+    return OscillatorMonitor(driver.limits) if driver else None
+
+
+def _model_of(module: OscillatorIdentity) -> str:
+    """A family that nobody characterised counts as an unknown one, which is never too good."""
+    by_family = MODEL_OF_FAMILY.get(module.family, OTHER_OSCILLATOR_MODEL)
+    return MODEL_OF_MODULE.get(module.model.lower(), by_family)
+
+
 def _discipline_config(
     config: Config,
     topology: Topology,
     module: OscillatorIdentity | None,
     max_ppb: float,
-    receiver: UbloxReceiver,
+    receiver: AnyReceiver,
 ) -> DisciplineConfig:
     timescale, ledger = config.timescale, config.ledger
     oscillator_model = timescale.oscillator_model
     if oscillator_model == "auto":
-        oscillator_model = MODEL_OF_MODULE.get(module.model.lower(), "sa53") if module else DEFAULT_QUARTZ
+        oscillator_model = _model_of(module) if module else DEFAULT_QUARTZ
     gnss_model = timescale.gnss_model
     if gnss_model == "auto":
         identity = receiver.identity

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
 from appliance.events import Event, OscillatorReport, SourceFault, SourceRestored
 from timecard.values import (
+    Alarm,
     CorruptData,
     GnssFix,
     LeapInfo,
@@ -17,6 +19,8 @@ from timecard.values import (
     SatelliteView,
     SurveyStatus,
 )
+
+log = logging.getLogger(__name__)
 
 GNSS_WORDS = (
     GnssFix,
@@ -69,6 +73,10 @@ class StatusBoard:
                 self.faults[source] = reason
             case SourceRestored(source=source):
                 self.faults.pop(source, None)
+            case Alarm():
+                log.warning(
+                    "alarm %s %s: %s", event.name, "begins" if event.active else "ends", event.evidence
+                )
             case CorruptData(length=length):
                 self.counters["gnss.corrupt_bytes"] += length
             case _:

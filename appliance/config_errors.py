@@ -39,6 +39,7 @@ _SAID_BY_US: Final = frozenset(
         "not_loopback",
         "order",
         "relative_path",
+        "tap",
     }
 )
 """Errors raised by our own validators: their text already says what is right."""

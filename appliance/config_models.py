@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from appliance.delays import DelayLedger, DelayRow, ledger_problems
 from appliance.timescale.models import GNSS, OSCILLATORS
+from timecard.gnss.tap import parse_tap_address
 
 PROGRAM: Final = "time-appliance"
 SYSTEM_CONFIG: Final = Path("/etc/time-appliance/appliance.toml")
@@ -55,6 +56,14 @@ def _loopback_only(host: str) -> str:
             "use 127.0.0.1 or ::1 and put an authenticating proxy in front of it",
         )
     return host
+
+
+def _tap_address(text: str) -> str:
+    try:
+        parse_tap_address(text)
+    except ValueError as error:
+        raise PydanticCustomError("tap", "{reason}", {"reason": str(error)}) from None
+    return text
 
 
 def _one_of(table: Mapping[str, object]) -> Callable[[str], str]:
@@ -137,8 +146,8 @@ class CardConfig(Section):
 class TimescaleConfig(Section):
     """``[timescale]``: how the clock is kept."""
 
-    topology: Literal["auto", "B", "C", "D"] = "auto"
-    """Who closes the loop; ``auto`` asks the card what it can do."""
+    topology: Literal["auto", "A", "B", "C", "D"] = "auto"
+    """Who closes the loop; ``auto`` asks the card what it can do, and never takes A, the part's own loop."""
     oscillator_model: OscillatorName = "auto"
     """Noise and ageing model of the oscillator; ``auto`` follows the part found."""
     gnss_model: GnssName = "auto"
@@ -196,6 +205,8 @@ class GnssConfig(Section):
     """Satellites lower than this are not used."""
     min_satellites: Annotated[int, Field(ge=1, le=32)] = 4
     """Fewer used satellites are no corroborated time."""
+    tap: Annotated[str, AfterValidator(_tap_address), Field(examples=["127.0.0.1:2950"])] | None = None
+    """UNIX socket or loopback port where other programs (gpsd, u-center) may read the receiver's bytes."""
 
 
 class PtpLimits(Section):

@@ -37,6 +37,7 @@ from timecard.card import open_card
 from timecard.card_protocols import Card
 from timecard.card_values import Access
 from timecard.errors import DeviceLostError, TimeCardError
+from timecard.gnss.tap import Tap, parse_tap_address
 from timecard.timebase import HostTimebase
 from timecard.timescale import NS_PER_S
 from timecard.values import CrossTimestamp
@@ -69,6 +70,7 @@ class Core:
         self._threads: list[SourceThread] = []
         self._ptp: PtpServer | None = None
         self._nic: NicClock | None = None
+        self._tap: Tap | None = None
 
     # CoreHandler, called on the IPC thread
 
@@ -109,6 +111,7 @@ class Core:
         ptp = self._ptp = PtpServer(config.ptp, identity) if config.ptp.enable else None
         ipc = CoreServer(config.paths.core_socket, self, group=config.paths.group)
         ipc.start()
+        self._tap = open_tap(config.gnss.tap)
         try:
             assembly = self._assemble(card)
             if ptp is not None:
@@ -138,6 +141,8 @@ class Core:
                 ptp.stop()
             if self._nic is not None:
                 self._nic.close()
+            if self._tap is not None:
+                self._tap.close()
 
     def _assemble(self, card: Card) -> Assembly:
         """Everything around a card that was just opened; resumes when its clock went on meanwhile."""
@@ -152,6 +157,7 @@ class Core:
             self._timebase,
             resume=resume.discipline if resume else None,
             on_step=self._on_step,
+            tap=self._tap,
         )
 
     def _wait_for(
@@ -293,6 +299,17 @@ class Core:
                 discipline=discipline,
             ),
         )
+
+
+def open_tap(address: str | None) -> Tap | None:
+    """The receiver's line for other programs. Time is kept without it: that it cannot be opened is logged."""
+    if address is None:
+        return None
+    try:
+        return Tap(parse_tap_address(address))
+    except TimeCardError as error:
+        log.error("the receiver's line cannot be shared reason=%s", error)
+        return None
 
 
 def main(config: Config) -> int:

@@ -14,15 +14,19 @@ from appliance.board import StatusBoard
 from appliance.events import (
     Action,
     ClockStepped,
+    CorrectPulse,
     Event,
+    FollowPulse,
     SourceFault,
     SourceRestored,
     Steer,
     SteeringApplied,
     StepClock,
     SyncOscillatorPulse,
+    TakeOver,
     Tick,
 )
+from appliance.module_loop import ModuleLoop
 from appliance.sources import OscillatorSource
 from appliance.timescale.discipline import Discipline
 from timecard.errors import TimeCardError
@@ -47,6 +51,7 @@ class Engine:
         *,
         oscillator: OscillatorSource | None,
         sync_pulse: Callable[[], None] | None = None,
+        module_loop: ModuleLoop | None = None,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.discipline = discipline
@@ -55,6 +60,7 @@ class Engine:
         self._timebase = timebase
         self._oscillator = oscillator
         self._sync_pulse = sync_pulse
+        self._module_loop = module_loop
         self._on_step = on_step
         self._card_lost = False
 
@@ -104,7 +110,22 @@ class Engine:
                     if self._oscillator is not None and self._sync_pulse is not None:
                         self._oscillator.submit(self._sync_pulse)
                     return []
+                case CorrectPulse() | FollowPulse() | TakeOver():
+                    self._hand_over(action)
+                    return []
                 case _ as never:
                     assert_never(never)
         except TimeCardError as error:
             return [SourceFault(source="actuator", reason=str(error), mono_ns=now_ns)]
+
+    def _hand_over(self, action: CorrectPulse | FollowPulse | TakeOver) -> None:
+        loop, source = self._module_loop, self._oscillator
+        if loop is None or source is None:
+            return
+        match action:
+            case CorrectPulse(correction_ns=correction_ns):
+                source.submit(lambda: loop.correct_pulse(correction_ns))
+            case FollowPulse():
+                source.submit(loop.follow)
+            case TakeOver():
+                source.submit(loop.take_over)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from timecard.values import EdgeStamp, GnssEvent, OscillatorStatus
+from timecard.values import Alarm, EdgeStamp, GnssEvent, OscillatorStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,7 @@ Event = (
     GnssEdge
     | OwnEdge
     | GnssEvent
+    | Alarm
     | OscillatorReport
     | SteeringApplied
     | ClockStepped
@@ -125,4 +126,21 @@ class SyncOscillatorPulse:
     """Move the oscillator module's own pulse onto the GNSS pulse, so that its phase meter can be used."""
 
 
-Action = StepClock | Steer | SyncOscillatorPulse
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectPulse:
+    """Tell the oscillator module what to add to the phase that it sees at the next pulse."""
+
+    correction_ns: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowPulse:
+    """Let the oscillator module follow the GNSS pulse by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver:
+    """End the oscillator module's own loop; the tuning in force stays, and is ours from now on."""
+
+
+Action = StepClock | Steer | SyncOscillatorPulse | CorrectPulse | FollowPulse | TakeOver

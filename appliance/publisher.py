@@ -177,7 +177,7 @@ class Publisher:
                 temperature_assumption=TEMPERATURE_ASSUMPTION,
                 excluded_events=EXCLUDED_EVENTS,
             ),
-            gnss=gnss_report(board, now_ns, warnings=assembly.receiver.health().warnings),
+            gnss=gnss_report(board, now_ns, warnings=assembly.receiver.warnings),
             oscillator=oscillator_report(board, assembly.oscillator, now_ns),
             ptp=self._ptp_report(ptp),
             card=self._card_report(),

@@ -119,6 +119,7 @@ class Simulation:
                 steering_ppb=snapshot.frequency_ppb,
                 gnss_error_ns=truth.gnss_error_ns,
                 free_oscillator_ns=truth.free_oscillator_ns,
+                ready=snapshot.holdover_ready,
             ),
             snapshot,
         )
@@ -203,6 +204,12 @@ def _text(summary: dict[str, Any]) -> str:
             f" {bound['max_locked_ns']:.1f} ns"
         )
     lines.append(f"bound claimed {bound['claimed_s']} s, violated {bound['violations']} s")
+    ready = summary["holdover_ready"]
+    if ready["after_s"] is not None:
+        lines.append(
+            f"ready for holdover after {ready['after_s']:.0f} s, lost {ready['losses']} times for"
+            f" {ready['lost_s']} s"
+        )
     lines += [
         f"holdover from {h['from_s']:.0f} s to {h['to_s']:.0f} s: error at most {h['max_error_ns']:.1f} ns,"
         f" bound at the end {h['final_bound_ns'] or float('nan'):.1f} ns"

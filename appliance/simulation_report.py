@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +43,8 @@ class Row:
     steering_ppb: float
     gnss_error_ns: float | None
     free_oscillator_ns: float | None
+    ready: bool = False
+    """Ready for holdover."""
 
 
 @dataclass
@@ -76,6 +79,7 @@ class Recorder:
             "locked_after_s": None if first_lock is None else rows[first_lock].t_s,
             "utc_known_after_s": self.utc_known_after_s,
             "states": self._intervals(),
+            "holdover_ready": self._readiness(),
             "locked": _statistics(error[locked]),
             "bound": {
                 "claimed_s": int(claimed.sum()),
@@ -86,6 +90,19 @@ class Recorder:
             "holdovers": self._holdovers(),
             "after_first_hour": self._comparison(),
             "log": [{"t_s": t, "event": text} for t, text in self.log],
+        }
+
+    def _readiness(self) -> dict[str, float | int | None]:
+        """When readiness for holdover came, and what was lost of it since, changes of mind included."""
+        ready = [row.ready for row in self.rows]
+        if not any(ready):
+            return {"after_s": None, "lost_s": 0, "losses": 0}
+        since = ready[ready.index(True) :]
+        losses = sum(before and not after for before, after in pairwise(since))
+        return {
+            "after_s": self.rows[ready.index(True)].t_s,
+            "lost_s": since.count(False),
+            "losses": losses,
         }
 
     def _intervals(self) -> list[dict[str, Any]]:

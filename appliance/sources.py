@@ -10,6 +10,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from appliance.events import (
@@ -22,9 +23,12 @@ from appliance.events import (
     SteeringApplied,
 )
 from timecard.errors import TimeCardError
+from timecard.gnss.integrity import IntegrityMonitor
+from timecard.mac.alarms import OscillatorMonitor
 from timecard.protocols import AtomicClock, EdgeSource, GnssReceiver, WakingEdgeSource
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
+from timecard.values import Alarm, OscillatorStatus
 
 WAKE_LIMIT_S: Final = 0.2
 """How long an edge stays unseen when its interrupt was lost, and how long a thread takes to end."""
@@ -89,16 +93,30 @@ class SourceRunner:
         return (SourceFault(source=self.name, reason=str(error), mono_ns=now_ns),)
 
 
-def gnss_runner(receiver: GnssReceiver, timebase: Timebase) -> SourceRunner:
-    """The receiver's words. One that has restarted has lost its settings and is set up again."""
+def gnss_runner(
+    receiver: GnssReceiver, timebase: Timebase, monitor: IntegrityMonitor | None = None
+) -> SourceRunner:
+    """The receiver's words, each after the alarms that it causes.
+
+    A receiver that has restarted has lost its settings and is set up again.
+    """
     restarts = 0
+    monitor = monitor or IntegrityMonitor()
+    waiting: list[Event] = []
 
     def poll() -> Iterable[Event]:
         nonlocal restarts
-        events = receiver.poll(0.0)
+        for event in receiver.poll(0.0):
+            waiting.extend(monitor.feed(event, event.read_mono_ns))
+            waiting.append(event)
+        waiting.extend(monitor.note_restarts(receiver.restarts, timebase.mono_ns()))
         if receiver.restarts != restarts:
-            receiver.start()
+            receiver.start()  # when it raises, what was heard so far is said later
             restarts = receiver.restarts
+        else:
+            waiting.extend(monitor.look(timebase.mono_ns()))
+        events = list(waiting)
+        waiting.clear()
         return events
 
     return SourceRunner("gnss", poll, timebase, period_s=0.05, start=receiver.start)
@@ -124,8 +142,18 @@ class OscillatorSource:
     The newest wanted steering replaces an older one that was not yet sent.
     """
 
-    def __init__(self, oscillator: AtomicClock, timebase: Timebase, *, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        oscillator: AtomicClock,
+        timebase: Timebase,
+        *,
+        on_start: Callable[[], None],
+        monitor: OscillatorMonitor | None = None,
+    ) -> None:
+        """``monitor`` finds the alarms, which come before the report that they are found in."""
         self._oscillator = oscillator
+        self._monitor = monitor
+        self._alarms: list[Alarm] = []
         self._timebase = timebase
         self._wanted_ppb: float | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -143,6 +171,18 @@ class OscillatorSource:
         self.wake.set()
 
     def _poll(self) -> Iterable[Event]:
+        try:
+            return self._talk()
+        except TimeCardError as error:
+            self._watch(error)  # said when it answers again; meanwhile there is the source's own fault
+            raise
+
+    def _watch(self, item: OscillatorStatus | TimeCardError) -> None:
+        if self._monitor is not None:
+            found = self._monitor.feed(item, self._timebase.mono_ns())
+            self._alarms += [replace(alarm, name=f"oscillator-{alarm.name}") for alarm in found]
+
+    def _talk(self) -> Iterable[Event]:
         events: list[Event] = []
         while not self._jobs.empty():
             self._jobs.get_nowait()()
@@ -152,7 +192,11 @@ class OscillatorSource:
             if self._wanted_ppb == wanted_ppb:
                 self._wanted_ppb = None
             events.append(SteeringApplied(frequency_ppb=in_force_ppb, mono_ns=self._timebase.mono_ns()))
-        events.append(OscillatorReport(status=self._oscillator.status()))
+        status = self._oscillator.status()
+        self._watch(status)
+        events += self._alarms
+        self._alarms = []
+        events.append(OscillatorReport(status=status))
         return events
 
 

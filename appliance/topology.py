@@ -2,23 +2,26 @@
 
 B steers the oscillator module that makes the card's 10 MHz, C the card's clock, by its drift register or,
 through the mainline kernel driver, by a time adjustment each second. D observes a card that steers itself.
+A is B with the module's own loop at work while all is well; it is taken only where it is configured.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.events import Event
+from appliance.module_loop import ModuleLoop
 from appliance.sources import SourceRunner
 from appliance.timescale.discipline_config import Topology
-from timecard.boards import Role
+from timecard.bringup.oscillator import open_oscillator
 from timecard.card_protocols import Card, CardClock
 from timecard.card_values import Access
 from timecard.errors import ProtocolError, TimeCardError, UnsupportedError
 from timecard.kernel.clock import KernelClock
 from timecard.kernel.steering import RegsSteering
+from timecard.mac.driver import Oscillator, OscillatorCapability, SelfDiscipline
 from timecard.mac.oscillators.sa5x import Sa5x
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity
@@ -26,6 +29,13 @@ from timecard.values import OscillatorIdentity
 log = logging.getLogger(__name__)
 
 STEERING_PERIOD_S: Final = 0.2
+LOOP_TIME_S: Final = 500
+"""Of the module's own loop: much longer, and a rubidium wanders; much shorter, and GNSS shows."""
+PHASE_LIMIT_NS: Final = 100
+"""One wild pulse costs the module's loop nothing then: its pulse may jump, which moves no served time, but
+its frequency is not touched before we take over."""
+MAX_JUMP_NS: Final = 5.0
+"""Half a step of the grid that the module's pulse lies on: nearer than this there is nothing to jump to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +44,10 @@ class Control:
 
     topology: Topology
     clock: CardClock
-    module: Sa5x | None = None
-    """Topology B: the module that is steered."""
+    module: Oscillator | None = None
+    """Topologies A and B: the module that is steered."""
+    module_loop: ModuleLoop | None = None
+    """Topology A: the same module, which may follow its pulse by itself."""
     module_identity: OscillatorIdentity | None = None
     steering: RegsSteering | None = None
     """Topology C through the mainline driver: somebody has to run it (``steering_runner``)."""
@@ -48,16 +60,18 @@ class Control:
 
 
 def find_oscillator(card: Card, timebase: Timebase, *, insist: bool = False) -> Control | None:
-    """Topology B with the SA5X that answers on the MAC port *and* whose 10 MHz drives the clock, or None.
+    """Topology B with the module that answers on the MAC port *and* whose 10 MHz drives the clock, or None.
 
-    A stock kernel driver does not show which 10 MHz is taken: only with ``insist`` that counts as the
-    module's.
+    Any family that can be steered. A stock kernel driver does not show which 10 MHz is taken: only with
+    ``insist`` that counts as the module's.
     """
     try:
-        module = Sa5x(card.serial(Role.MAC), timebase)
-        identity = module.identify()
+        module, identity = open_oscillator(card, timebase, rounds=1)
     except TimeCardError as error:
         log.info("no steerable oscillator module reason=%s", error)
+        return None
+    if OscillatorCapability.STEER not in module.capabilities:
+        log.info("%s: the oscillator (%s) cannot be steered", card.name, identity.family)
         return None
     driver = _clock_10mhz(card)
     if driver != "mac" and not (insist and driver == "unknown"):
@@ -66,19 +80,35 @@ def find_oscillator(card: Card, timebase: Timebase, *, insist: bool = False) -> 
     return Control(topology="B", clock=card.clock, module=module, module_identity=identity)
 
 
+def with_own_loop(control: Control) -> Control:
+    """Topology A with the module of topology B."""
+    module = control.module
+    if module is None:
+        raise ValueError("topology A needs an oscillator module")
+    if not isinstance(module, Sa5x):
+        reason = "only an SA5X can be told the error of its pulse; use topology B"
+        raise UnsupportedError(module.name, "set up topology A", reason)
+    settings = SelfDiscipline(
+        time_constant_s=LOOP_TIME_S, phase_limit_ns=PHASE_LIMIT_NS, max_jump_ns=MAX_JUMP_NS
+    )
+    return replace(control, topology="A", module_loop=ModuleLoop(module, settings))
+
+
 def choose(card: Card, wanted: str, timebase: Timebase) -> Control:
     """Carry out the configured topology, or with ``auto`` find the best.
 
     The clock is made to follow the registers, except in D. Raises ``UnsupportedError`` when the card cannot
     do what was configured.
     """
-    if wanted in ("auto", "B"):
-        found = find_oscillator(card, timebase, insist=wanted == "B")
+    if wanted in ("auto", "A", "B"):
+        found = find_oscillator(card, timebase, insist=wanted != "auto")
         if found is not None and _follow_registers(card):
-            return found
-        if wanted == "B":
+            return with_own_loop(found) if wanted == "A" else found
+        if wanted != "auto":
             raise UnsupportedError(
-                card.name, "set up topology B", "no SA5X drives this card's 10 MHz; use topology auto or C"
+                card.name,
+                f"set up topology {wanted}",
+                "no oscillator that can be steered drives this card's 10 MHz; use topology auto or C",
             )
     if wanted in ("auto", "C"):
         control = _steered_clock(card, timebase)

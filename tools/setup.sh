@@ -53,7 +53,7 @@ pip="$venv/bin/python -m pip --quiet --disable-pip-version-check"
 extra=""
 if [ "$want" = test ]; then
     extra="[dev]"
-    apt_install "peers of the tests" linuxptp tshark iproute2 ethtool || true
+    apt_install "peers of the tests" linuxptp tshark iproute2 ethtool gpsd gpsd-clients lrzsz || true
 fi
 say "setup: installing the product into $venv"
 $pip install --editable ".$extra"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from appliance.events import (
@@ -26,24 +27,29 @@ from appliance.events import (
     SteeringApplied,
     StepClock,
     SyncOscillatorPulse,
+    TakeOver,
     Tick,
 )
 from appliance.snapshot import ClockSnapshot, ClockState
 from appliance.timescale.card_watch import CardChange, CardWatch
 from appliance.timescale.discipline_config import DisciplineConfig, Topology
 from appliance.timescale.discipline_record import make_record, read_record
+from appliance.timescale.hand_over import NO_CLOCK, Facts, HandOver
 from appliance.timescale.holdover import BoundForecast
 from appliance.timescale.judgement import WITHOUT_REFERENCE
 from appliance.timescale.named_seconds import NamedSeconds
 from appliance.timescale.oscillator_watch import OscillatorWatch
 from appliance.timescale.pilot import Pilot
-from appliance.timescale.publication import make_snapshot
+from appliance.timescale.publication import make_snapshot, not_ready_for_holdover
 from appliance.timescale.pulse_samples import PulseSample, PulseSamples
 from appliance.timescale.reference import ReferenceHealth
 from appliance.timescale.start_up import StartUp
+from timecard.gnss.integrity_rules import RULES as GNSS_ALARMS
 from timecard.gnss.sawtooth import SawtoothPairing
 from timecard.timescale import NS_PER_S
 from timecard.values import (
+    Alarm,
+    AntennaPosition,
     CorruptData,
     EdgeStamp,
     GnssFix,
@@ -53,6 +59,7 @@ from timecard.values import (
     ReceiverIdentity,
     RfStatus,
     SatelliteView,
+    SignalView,
     SurveyStatus,
 )
 
@@ -62,15 +69,24 @@ STEP_SETTLE_NS: Final = 1_050_000_000
 """Edges read earlier than this after a step may have been latched before it, or while it is spread."""
 STEP_TIMEOUT_NS: Final = 5 * NS_PER_S
 SYNC_ABOVE_NS: Final = 1_000.0
+TRIM_SIGMA_NS: Final = 0.3
+"""Topology A: the relation of the module's phase to the clock must be known so well."""
 
 
 class Discipline:
     """Keeps one card's clock on TAI."""
 
     def __init__(
-        self, config: DisciplineConfig, mono_ns: int, resume: Mapping[str, Any] | None = None
+        self,
+        config: DisciplineConfig,
+        mono_ns: int,
+        resume: Mapping[str, Any] | None = None,
+        on_accept: Callable[[], None] = lambda: None,
     ) -> None:
-        """``resume``: a ``runtime_record`` of this boot and card; one that does not fit is dropped."""
+        """``resume``: a ``runtime_record`` of this boot and card; one that does not fit is dropped.
+
+        ``on_accept`` is called when an operator accepts the receiver's time.
+        """
         self.config = config
         self.counters: Counter[str] = Counter()
         self.alarms: dict[str, str] = {}
@@ -83,13 +99,15 @@ class Discipline:
         self._seconds = NamedSeconds()
         self.pilot = Pilot(config, mono_ns, self.health, self._seconds, self.module, self.counters)
         self.forecast = BoundForecast(self.pilot.oscillator, config.p)
-        self._samples = PulseSamples(config.timestamper_resolution_ns, with_meter=config.topology == "B")
+        self._samples = PulseSamples(config.timestamper_resolution_ns, with_meter=config.uses_module)
+        self.hand_over = HandOver(self.counters)
         self._pairing = SawtoothPairing()
         self._start = StartUp(config, self.card.time, self.health, self.module)
         self._resume = dict(resume) if resume is not None else None
         self._pulse_synced = False
         self._step_pending_ns: int | None = None
         self._ignore_before_ns = mono_ns
+        self._on_accept = on_accept
         self._handlers: dict[type[Any], Callable[[Any], list[Action]]] = {
             GnssEdge: self._on_gnss_edge,
             OwnEdge: self._on_own_edge,
@@ -100,7 +118,10 @@ class Discipline:
             RfStatus: self._on_word,
             SatelliteView: self._on_word,
             ReceiverIdentity: self._on_word,
+            SignalView: self._on_word,
+            AntennaPosition: self._on_word,
             CorruptData: self._on_corrupt,
+            Alarm: self._on_alarm,
             OscillatorReport: self._on_oscillator,
             SteeringApplied: self._on_steering,
             ClockStepped: self._on_stepped,
@@ -136,9 +157,28 @@ class Discipline:
         return []
 
     def _on_label(self, label: PulseLabel) -> list[Action]:
+        if label.emitted:  # of the pulse just past: it names the next one too, and says nothing of its error
+            next_ns = None if label.edge_tai_ns is None else label.edge_tai_ns + NS_PER_S
+            label = replace(label, edge_tai_ns=next_ns, qerr_ns=None, emitted=False)
         self._pairing.add_label(label)
         self._seconds.add_label(label)
         self.health.note(label)
+        if self.config.topology != "A":
+            return []
+        qerr_ns = label.qerr_ns if label.pulse_locked else None
+        if qerr_ns is not None and not abs(qerr_ns) <= self.pilot.gnss.sawtooth_pp_ns:
+            qerr_ns = None
+        return self.hand_over.label(label.read_mono_ns, qerr_ns)
+
+    def _on_alarm(self, alarm: Alarm) -> list[Action]:
+        if alarm.active:
+            self.counters[f"alarm_{alarm.name}"] += 1
+        if alarm.name in GNSS_ALARMS:
+            self.health.note_alarm(alarm)
+        elif alarm.active:
+            self.alarms[alarm.name] = f"{alarm.name}: {alarm.evidence}"
+        else:
+            self.alarms.pop(alarm.name, None)
         return []
 
     def _on_corrupt(self, event: CorruptData) -> list[Action]:
@@ -190,9 +230,14 @@ class Discipline:
             self.pilot.module_changed()
         elif not status.locked:
             self.pilot.module_unlocked()
-        if self.config.topology != "B":
+        if not self.config.uses_module:
             return []
         self.pilot.steersman.reported(status.frequency_ppb, status.read_mono_ns)
+        if self.config.topology == "A":
+            handed = self._handed(self.hand_over.report(status.disciplining, status.read_mono_ns))
+            if handed or self.hand_over.meter_is_shifted(status.read_mono_ns):
+                self._samples.mute()
+                return handed
         if status.phase_ns is None or not math.isfinite(status.phase_ns):
             return []
         if self._wants_sync(status, status.phase_ns):
@@ -279,11 +324,16 @@ class Discipline:
             return pilot.steer(event.mono_ns)
         pilot.accept_return = pilot.machine.state in WITHOUT_REFERENCE
         self._seconds.forgive()
+        self._on_accept()
         return []
 
     # ------------------------------------------------------------------ once a second
 
     def _on_tick(self, tick: Tick) -> list[Action]:
+        actions = self._second(tick)
+        return actions + self._hand_over(tick.mono_ns) if self.config.topology == "A" else actions
+
+    def _second(self, tick: Tick) -> list[Action]:
         mono_ns = tick.mono_ns
         self._read_clock(tick)
         if self.card.lost:
@@ -304,7 +354,42 @@ class Discipline:
             self._start.ready(mono_ns, forced_holdover=self.pilot.forced_holdover)
             return []
         actions = self._take(self._samples.overdue(mono_ns), mono_ns)
-        return actions if self._step_pending_ns is not None else actions + self.pilot.tick(mono_ns)
+        if self._step_pending_ns is None:
+            actions += self.pilot.tick(mono_ns)
+        return actions
+
+    def _hand_over(self, mono_ns: int) -> list[Action]:
+        """Topology A: let the module follow the pulse, or take over."""
+        actions = self.hand_over.tick(mono_ns, self._facts(mono_ns))
+        if self.hand_over.telling or SyncOscillatorPulse() in actions:
+            self._samples.mute()
+        return self._handed(actions) + (self.pilot.steer(mono_ns) if TakeOver() in actions else [])
+
+    def _handed(self, actions: list[Action]) -> list[Action]:
+        self.pilot.steersman.hands_off = self.hand_over.hands_off
+        self.pilot.steersman.level = self.hand_over.telling
+        self.pilot.steersman.untold_ns = self.hand_over.untold_ns
+        return actions
+
+    def _facts(self, mono_ns: int) -> Facts:
+        pilot, meter = self.pilot, self._samples.meter
+        tracker = pilot.tracker
+        if self.card.lost or tracker is None:
+            return NO_CLOCK
+        last_ns = tracker.last_accepted_mono_ns
+        known = meter is not None and meter.usable and meter.constant_sigma_ns <= TRIM_SIGMA_NS
+        bound_ns = pilot.judge.bound_ns(tracker, mono_ns)
+        return Facts(
+            locked=pilot.machine.state is ClockState.LOCKED,
+            believed=self.health.usable(mono_ns),
+            module_locked=self.module.locked is True,
+            ready=not not_ready_for_holdover(self, mono_ns, bound_ns),
+            accepted_run=tracker.accepted_run,
+            silent_s=math.inf if last_ns is None else (mono_ns - last_ns) / NS_PER_S,
+            phase_ns=tracker.phase_ns(mono_ns),
+            phase_sigma_ns=tracker.estimator.phase_sigma_ns,
+            trim_ns=meter.constant_ns - self.config.delay_ns if meter is not None and known else None,
+        )
 
     def _read_clock(self, tick: Tick) -> None:
         stepping = self._step_pending_ns is not None or tick.mono_ns < self._ignore_before_ns

@@ -8,7 +8,7 @@ from typing import Literal
 
 from appliance.timescale.models import GNSS, OSCILLATORS
 
-Topology = Literal["B", "C", "D"]
+Topology = Literal["A", "B", "C", "D"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,8 @@ class DisciplineConfig:
     """Frozen; ``ValueError`` names the field that cannot be."""
 
     topology: Topology
-    """B: the oscillator module is steered; C: the card's clock is; D: the card follows GNSS by itself."""
+    """A: as B, but while all is well the module's own loop steers; B: the oscillator module is steered;
+    C: the card's clock is; D: the card follows GNSS by itself."""
     oscillator_model: str
     """A name from ``models.OSCILLATORS``. Topology D uses ``fpga_servo`` whatever this says."""
     gnss_model: str = "f9t_dual"
@@ -45,7 +46,7 @@ class DisciplineConfig:
     release_s: float = 600.0
     """After the budget is spent, a healthy reference outside the bound is believed after this long."""
     learn_s: float = 600.0
-    """Locked time before holdover is called ready."""
+    """How long the oscillator must have been watched before holdover is called ready."""
     limits_ns: tuple[float, ...] = (100.0, 250.0, 400.0, 1000.0, 1500.0)
     """For the table of times to a limit."""
     initial_oscillator_ppb: float | None = None
@@ -53,7 +54,7 @@ class DisciplineConfig:
 
     def __post_init__(self) -> None:
         checks = (
-            ("topology", self.topology in ("B", "C", "D"), "B, C or D"),
+            ("topology", self.topology in ("A", "B", "C", "D"), "A, B, C or D"),
             ("oscillator_model", self.oscillator_model in OSCILLATORS, f"one of {', '.join(OSCILLATORS)}"),
             ("gnss_model", self.gnss_model in GNSS, f"one of {', '.join(GNSS)}"),
             ("p", 0.5 <= self.p < 1.0, "between 0.5 and 1"),
@@ -69,6 +70,11 @@ class DisciplineConfig:
         for field, passed, wants in checks:
             if not passed:
                 raise ValueError(f"discipline: {field} is {getattr(self, field)!r}, wants {wants}")
+
+    @property
+    def uses_module(self) -> bool:
+        """The actuator is the oscillator module, which has a phase meter too."""
+        return self.topology in ("A", "B")
 
     @property
     def model_name(self) -> str:

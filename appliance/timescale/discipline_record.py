@@ -33,6 +33,7 @@ def make_record(pilot: Pilot, epoch: int, mono_ns: int) -> dict[str, Any]:
         "mono_ns": mono_ns,
         "steering_ppb": pilot.steersman.frequency_ppb,
         "steering_spread_ppb": pilot.steersman.record.spread_ppb(mono_ns, SPREAD_WINDOW_S),
+        "untold_ns": pilot.steersman.untold_ns,
         "tracker": None if tracker is None else tracker.to_record(mono_ns),
     }
 
@@ -64,8 +65,10 @@ def read_record(record: Mapping[str, Any], pilot: Pilot, mono_ns: int) -> Resume
     steersman.record = SteeringRecord(min(_integer(inner, "anchor_mono_ns"), mono_ns), steering_ppb)
     tracker = Tracker.from_record(inner, pilot.oscillator, pilot.gnss, steersman.record)
     down_s = (mono_ns - written_ns) / NS_PER_S
-    # The last commands before the end may be missing from the record.
-    tracker.estimator.open_frequency(0.0, spread_ppb * down_s)
+    # The last commands before the end may be missing from the record, and a module that went on alone was not
+    # told the way from its pulse to the clock.
+    untold_ns = abs(_number({"untold_ns": 0.0} | dict(record), "untold_ns"))
+    tracker.estimator.open_frequency(0.0, spread_ppb * down_s + untold_ns)
     return Resumed(tracker, steersman, epoch, down_s)
 
 

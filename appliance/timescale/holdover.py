@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.snapshot import VOID_AFTER_S, HoldoverLimit
+from appliance.snapshot import VOID_AFTER_S, ClockState, HoldoverLimit
 from appliance.timescale.models import GnssModel, OscillatorModel
 from appliance.timescale.transition import DAY_S, Array, PhaseGrowth
 
@@ -132,26 +132,48 @@ class BoundForecast:
         return [float(t) for t in times]
 
 
+READY_STATES: Final = frozenset({ClockState.LOCKED, ClockState.HOLDOVER, ClockState.RECOVERING})
+"""States with a filter that has learnt something. A short gap leaves what was learnt as it was."""
+READY_BUDGET_SHARE: Final = 0.5
+"""Of the budget beyond the constant biases: so much may be spent."""
+READY_SIGMA: Final = 1.5
+"""Of the frequency, in units of what the part reaches after a long lock."""
+
+
 def not_ready_reasons(
     oscillator: OscillatorModel,
     *,
-    locked: bool,
-    locked_for_s: float,
+    state: ClockState,
+    watched_for_s: float,
     learn_s: float,
     frequency_sigma_ppb: float | None,
+    samples_fit: bool,
+    bound_ns: float | None,
+    bias_ns: float,
+    budget_ns: float,
     oscillator_locked: bool | None,
 ) -> tuple[str, ...]:
-    """Why a loss of the reference now would be carried worse than this oscillator can; empty when ready."""
+    """Why being without the reference would be carried worse than this oscillator can; empty when ready.
+
+    Judged by what the filter knows, in its covariance, and not by the state: a gap that the clock bridges
+    costs nothing, one that wears the knowledge or half of the budget out does.
+    """
+    if state not in READY_STATES:
+        return ("not locked",)
     reasons: list[str] = []
-    if not locked:
-        reasons.append("not locked")
-    elif locked_for_s < learn_s:
-        reasons.append(f"oscillator watched for {locked_for_s:.0f} s, wants {learn_s:.0f} s")
-    wanted_ppb = 1.5 * oscillator.settled_ppb
+    if watched_for_s < learn_s:
+        reasons.append(f"oscillator watched for {watched_for_s:.0f} s, wants {learn_s:.0f} s")
+    wanted_ppb = READY_SIGMA * oscillator.settled_ppb
     if frequency_sigma_ppb is None:
         reasons.append("frequency of the oscillator not known")
     elif frequency_sigma_ppb > wanted_ppb:
         reasons.append(f"frequency known to {frequency_sigma_ppb:.2g} ppb, wants {wanted_ppb:.2g} ppb")
+    if not samples_fit:
+        reasons.append("samples scatter more than the model allows")
+    if bound_ns is None:
+        reasons.append("nothing is claimed")
+    elif bound_ns - bias_ns > READY_BUDGET_SHARE * (budget_ns - bias_ns):
+        reasons.append(f"bound is {bound_ns:.0f} ns: half of the budget of {budget_ns:g} ns is spent")
     if oscillator_locked is False:
         reasons.append("oscillator module not locked")
     return tuple(reasons)

@@ -43,6 +43,11 @@ class PhaseMeter:
         return self._n >= LEARN_N and not self.disagrees
 
     @property
+    def constant_ns(self) -> float:
+        """What the timestamper shows more than the meter."""
+        return self._constant_ns
+
+    @property
     def constant_sigma_ns(self) -> float:
         """Uncertainty of the learnt constant."""
         return math.sqrt(self._variance_ns2 / max(1, self._n))

@@ -1,4 +1,4 @@
-"""From the discipline's state to the snapshot that everybody else reads."""
+"""From the discipline's state to the snapshot that everybody else reads, and readiness for holdover."""
 
 from __future__ import annotations
 
@@ -39,16 +39,12 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
             limits_ns=sorted({*discipline.config.limits_ns, discipline.config.budget_ns}),
             **common,
         )
-    sigma_ppb = None if tracker is None else tracker.estimator.oscillator_sigma_ppb
-    not_ready = not_ready_reasons(
-        pilot.oscillator,
-        locked=machine.state is ClockState.LOCKED,
-        locked_for_s=0.0 if tracker is None else tracker.age_s(mono_ns),
-        learn_s=discipline.config.learn_s,
-        frequency_sigma_ppb=sigma_ppb,
-        oscillator_locked=discipline.module.locked,
-    )
+    not_ready = not_ready_for_holdover(discipline, mono_ns, None if claim is None else claim.bound_ns)
     reasons: tuple[str, ...] = (machine.reason,)
+    if discipline.config.topology == "A":
+        hand_over = discipline.hand_over
+        why = "" if hand_over.hands_off else f" ({hand_over.reason})"
+        reasons = (machine.reason, f"{hand_over.mode.value}{why}")
     if machine.state is ClockState.FREE_RUN:
         reasons = (f"waiting for {discipline.waiting_for}", machine.reason)
     return ClockSnapshot(
@@ -65,7 +61,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         last_sample_ns=None if tracker is None else tracker.last_sample_ns,
         frequency_ppb=pilot.steersman.frequency_ppb,
         oscillator_ppb=None if tracker is None else tracker.oscillator_ppb(),
-        oscillator_sigma_ppb=sigma_ppb,
+        oscillator_sigma_ppb=None if tracker is None else tracker.estimator.oscillator_sigma_ppb,
         bound_ns=None if claim is None else claim.bound_ns,
         bound_wide_ns=None if claim is None else claim.bound_wide_ns,
         bias_ns=bias_ns,
@@ -79,6 +75,25 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         tai_minus_utc_s=discipline.health.tai_minus_utc_s,
         leap_change_s=discipline.health.leap_change_s,
         counters=dict(discipline.counters),
+    )
+
+
+def not_ready_for_holdover(discipline: Discipline, mono_ns: int, bound_ns: float | None) -> tuple[str, ...]:
+    """``not_ready_reasons`` of this discipline, whose bound is ``bound_ns`` now."""
+    pilot = discipline.pilot
+    tracker, state = pilot.tracker, pilot.machine.state
+    return not_ready_reasons(
+        pilot.oscillator,
+        state=state,
+        watched_for_s=0.0 if tracker is None else tracker.age_s(mono_ns),
+        learn_s=discipline.config.learn_s,
+        frequency_sigma_ppb=None if tracker is None else tracker.estimator.oscillator_sigma_ppb,
+        # In holdover the samples that did not fit are given up already.
+        samples_fit=tracker is None or state is ClockState.HOLDOVER or tracker.statistics.holds,
+        bound_ns=bound_ns,
+        bias_ns=pilot.judge.bias_ns,
+        budget_ns=discipline.config.budget_ns,
+        oscillator_locked=discipline.module.locked,
     )
 
 

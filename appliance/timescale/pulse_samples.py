@@ -45,6 +45,14 @@ class PulseSamples:
         if self.meter is not None:
             self.meter.forget()
 
+    def mute(self) -> None:
+        """The meter's readings have something else in them: its constant is learnt anew afterwards.
+
+        An edge that waits for a reading is used without it.
+        """
+        if self.meter is not None:
+            self.meter.forget()
+
     def edge(self, mono_ns: int, raw_ns: float, qerr_ns: float | None) -> list[PulseSample]:
         """An edge: the samples that can be used now, an earlier one that still waited included."""
         ready = self._release()

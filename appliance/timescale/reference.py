@@ -12,6 +12,7 @@ from typing import Final
 
 from timecard.timescale import NS_PER_S
 from timecard.values import (
+    Alarm,
     AntennaStatus,
     FixType,
     GnssEvent,
@@ -36,6 +37,16 @@ POSITION_NS_PER_M: Final = 3.0
 POSITION_K: Final = 3.0
 NO_FIX: Final = frozenset({FixType.NONE, FixType.DEAD_RECKONING})
 AT_ONCE: Final = frozenset({"receiver silent", "receiver lost", "pulse input lost"})
+CORROBORATED: Final = frozenset({
+    "time-jump", "label-mismatch", "leap-mismatch", "position-jump", "signal-drop", "antenna-short",
+})  # fmt: skip
+"""Integrity alarms that cost the reference at once. The other unusable ones keep samples out, and cost it
+when they last: a late message passes by itself, and most words are judged here as well."""
+SAID_ANYWAY: Final = frozenset({
+    "antenna-open", "antenna-short", "antenna-unpowered", "jamming-warning", "jamming-critical", "spoofing",
+    "fix-lost", "time-invalid", "pulse-unlocked",
+})  # fmt: skip
+"""Those that this module says in its own words."""
 _LOST_SOURCES: Final = {"gnss": "receiver lost", "pps": "pulse input lost"}
 
 
@@ -50,6 +61,7 @@ class ReferenceHealth:
         self._rf: dict[str, tuple[object, int]] = {}
         self._survey: SurveyStatus | None = None
         self._lost: dict[str, str] = {}
+        self._integrity: dict[str, Alarm] = {}
         self._since: dict[str, int] = {}
         self._clean_since_ns: int | None = None
         self.tai_minus_utc_s: int | None = None
@@ -71,9 +83,9 @@ class ReferenceHealth:
                         self._rf[name] = (value, event.read_mono_ns)
                 return
             case LeapInfo():
-                if event.tai_minus_utc_s is not None:
+                if event.tai_minus_utc_s is not None and "leap-mismatch" not in self._integrity:
                     self.tai_minus_utc_s = event.tai_minus_utc_s
-                self.leap_change_s = event.change_s
+                self.leap_change_s = 0 if "leap-not-credible" in self._integrity else event.change_s
                 return
             case SurveyStatus():
                 self._survey = event
@@ -83,6 +95,14 @@ class ReferenceHealth:
             case _:
                 return
         self._review(event.read_mono_ns)
+
+    def note_alarm(self, alarm: Alarm) -> None:
+        """A fault of the receiver begins or ends (``timecard.gnss.integrity``)."""
+        if alarm.active:
+            self._integrity[alarm.name] = alarm
+        else:
+            self._integrity.pop(alarm.name, None)
+        self._review(alarm.read_mono_ns)
 
     def source_lost(self, source: str, mono_ns: int) -> None:
         """A source of the reference stopped working (``gnss`` or ``pps``)."""
@@ -120,7 +140,8 @@ class ReferenceHealth:
 
     def usable(self, mono_ns: int) -> bool:
         """A pulse seen now may be used: a valid fix was reported and nothing speaks against it."""
-        return not self.evidence(mono_ns) and self._fix is not None
+        distrusted = any(alarm.unusable for alarm in self._integrity.values())
+        return not self.evidence(mono_ns) and self._fix is not None and not distrusted
 
     def clean_for_ns(self, mono_ns: int) -> int:
         """For how long nothing has spoken against the reference."""
@@ -140,6 +161,9 @@ class ReferenceHealth:
             found.append("jamming warning")
         if self._survey is not None and not self._survey.valid and self._survey.active:
             found.append("survey-in not finished")
+        found += [
+            f"{name}: {alarm.evidence}" for name, alarm in self._integrity.items() if name not in SAID_ANYWAY
+        ]
         return tuple(found)
 
     @property
@@ -185,6 +209,11 @@ class ReferenceHealth:
             found.append("jamming critical")
         if self._rf_value("spoofing", mono_ns) in (SpoofingState.INDICATED, SpoofingState.MULTIPLE):
             found.append("spoofing indicated")
+        if any(
+            alarm.unusable and (name in CORROBORATED or mono_ns - alarm.read_mono_ns > SILENT_NS)
+            for name, alarm in self._integrity.items()
+        ):
+            found.append("integrity alarm")
         return found
 
 

@@ -54,7 +54,7 @@ class StartUp:
         """Everything that a start needs is there; else ``waiting_for`` says what is missing."""
         found = self._health.evidence(mono_ns)
         reference = f"the reference ({', '.join(found)})" if found else "a valid fix"
-        module_ready = self._config.topology != "B" or self._module.locked is True
+        module_ready = not self._config.uses_module or self._module.locked is True
         table = (
             (self._card_time.known, "the first reading of the card's clock"),
             (not forced_holdover, "an operator to leave holdover"),

@@ -32,6 +32,13 @@ class Steersman:
         self._sent_ns = mono_ns - REFRESH_NS
         self.record = SteeringRecord(mono_ns)
         self.alarm: str | None = None
+        self.hands_off = False
+        """Topology A: the module's own loop steers now."""
+        self.untold_ns = 0.0
+        """Topology A: how far the module's loop would move the clock if its corrections ceased to be told."""
+        self.level = False
+        """Topology A: only the oscillator's frequency is compensated, no phase is removed: what the module's
+        loop begins with is what it needs in the long run."""
 
     @property
     def frequency_ppb(self) -> float:
@@ -40,9 +47,10 @@ class Steersman:
 
     def steer(self, tracker: Tracker, mono_ns: int, *, fast: bool) -> list[Action]:
         """The command for the next second; nothing when the one in force will do."""
-        if self._topology == "D":
+        if self._topology == "D" or self.hands_off:
             return []
-        command_ppb = self._servo.command(tracker.oscillator_ppb(), tracker.phase_ns(mono_ns), fast=fast)
+        phase_ns = 0.0 if self.level else tracker.phase_ns(mono_ns)
+        command_ppb = self._servo.command(tracker.oscillator_ppb(), phase_ns, fast=fast)
         at_limit = self._servo.saturated
         self.alarm = f"steering at its limit of {self._limits.max_ppb:g} ppb" if at_limit else None
         # A kernel driver zeroes the drift register when the pulse is lost: in topology C always write again.
@@ -58,6 +66,10 @@ class Steersman:
         self._servo.applied(event.frequency_ppb)
 
     def reported(self, frequency_ppb: float, mono_ns: int) -> None:
-        """The module's own word on its steering: believed when it differs (first report, foreign hand)."""
-        if abs(frequency_ppb - self.frequency_ppb) > FOREIGN_PPB:
+        """The module's own word on its steering: believed when it differs (first report, foreign hand).
+
+        While its own loop steers, its word is all there is.
+        """
+        differs_ppb = abs(frequency_ppb - self.frequency_ppb)
+        if differs_ppb > FOREIGN_PPB or (self.hands_off and differs_ppb > 0.0):
             self.record.apply(frequency_ppb, mono_ns)

@@ -60,6 +60,8 @@ MISTAKES = {
     "bad PCI address": ('[card]\npci = "1:0"', ['got "1:0", expected text in quotes such as "0000:3b:00.0"']),
     "relative path": ('[paths]\nruntime = "run"', ['paths.runtime: got "run", expected an absolute path']),
     "beyond loopback": ('[api]\nhost = "0.0.0.0"', ["api.host", "without a token", "use 127.0.0.1 or ::1"]),
+    "tap for everybody": ('[gnss]\ntap = "0.0.0.0:2950"', ["gnss.tap", "other hosts could reach that"]),
+    "no tap": ('[gnss]\ntap = "here"', ["gnss.tap", "expected the path of a UNIX socket"]),
     "host name": ('[api]\nhost = "example.org"', ["api.host", "expected a loopback address"]),
     "missing field": ("[gnss.position]\nlatitude_deg = 1\nlongitude_deg = 2", ["height_m: is missing"]),
     "table for a list of tables": ('[delays]\nsegment = "nic"', ["delays: got a table", "[[...]]"]),

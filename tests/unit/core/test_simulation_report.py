@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -50,6 +51,14 @@ def test_a_violated_bound_is_counted() -> None:
     assert summary["holdovers"] == [
         {"from_s": 3.0, "max_error_ns": 60.0, "final_bound_ns": 60.0, "to_s": 3.0}
     ]
+
+
+def test_lost_readiness_is_counted() -> None:
+    made = recorder([(S.LOCKED, 1.0, 50.0)] * 6)
+    assert made.summary(1.0)["holdover_ready"] == {"after_s": None, "lost_s": 0, "losses": 0}
+    for t in (1, 2, 4):
+        made.rows[t] = replace(made.rows[t], ready=True)
+    assert made.summary(1.0)["holdover_ready"] == {"after_s": 1.0, "lost_s": 2, "losses": 2}
 
 
 def test_a_run_that_never_locked_says_so() -> None:

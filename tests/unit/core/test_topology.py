@@ -9,7 +9,7 @@ import pytest
 
 from appliance.config import Config
 from appliance.simulate import build
-from appliance.topology import choose, find_oscillator, steering_runner
+from appliance.topology import Control, choose, find_oscillator, steering_runner, with_own_loop
 from timecard.boards import ART, FB
 from timecard.card import card_on_bus
 from timecard.card_protocols import Card
@@ -57,7 +57,20 @@ def test_observing_leaves_the_clock_alone() -> None:
     assert card.clock.source_name() == "PPS"
 
 
-@pytest.mark.parametrize(("options", "wanted"), [({"mac": "none"}, "B"), ({"board": "art"}, "C")])
+def test_the_modules_own_loop_is_taken_only_when_asked_for() -> None:
+    card, timebase = opened()
+    assert choose(card, "auto", timebase).module_loop is None
+    control = choose(card, "A", timebase)
+    assert control.topology == "A"
+    assert control.module is not None and control.module_loop is not None
+    assert card.clock.source_name() == "REGS", "the clock counts, whatever the module's pulse does"
+    with pytest.raises(ValueError, match="needs an oscillator module"):
+        with_own_loop(Control(topology="D", clock=card.clock))
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"), [({"mac": "none"}, "A"), ({"mac": "none"}, "B"), ({"board": "art"}, "C")]
+)
 def test_what_a_card_cannot_is_refused(options: dict[str, Any], wanted: str) -> None:
     card, timebase = opened(**options)
     with pytest.raises(UnsupportedError, match=f"set up topology {wanted}"):
@@ -70,6 +83,7 @@ def test_a_module_that_does_not_make_the_10_mhz_is_not_steered() -> None:
         serial=card.serial,
         clock=card.clock,
         name="card",
+        board=card.board,
         selector=lambda: SimpleNamespace(clock_10mhz="onboard"),
     )
     assert find_oscillator(cast(Card, unused), timebase) is None
@@ -106,7 +120,7 @@ class DriverClock(KernelClock):
 
 
 def driver_card(clock: DriverClock) -> Card:
-    def no_port(role: object) -> object:
+    def no_port(role: object, baud: int | None = None) -> object:
         raise DeviceAbsentError("card", "open MAC port", "no tty")
 
     board = ART if clock.source_name() == "NONE" else FB

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.snapshot import VOID_AFTER_S
+from appliance.snapshot import VOID_AFTER_S, ClockState
 from appliance.timescale.estimator import Estimator
 from appliance.timescale.holdover import BoundForecast, k_of, not_ready_reasons, total_bias_ns
 from appliance.timescale.models import GNSS, OSCILLATORS
@@ -130,8 +130,16 @@ def test_limits_that_are_passed_or_never_reached() -> None:
     [
         ({}, None),
         ({"oscillator_locked": None}, None),
-        ({"locked": False}, "not locked"),
-        ({"locked_for_s": 100.0}, "watched for 100 s"),
+        ({"state": ClockState.HOLDOVER}, None),
+        ({"state": ClockState.RECOVERING}, None),
+        ({"state": ClockState.ACQUIRING}, "not locked"),
+        ({"state": ClockState.HOLDOVER_EXPIRED}, "not locked"),
+        ({"state": ClockState.FREE_RUN, "frequency_sigma_ppb": None, "bound_ns": None}, "not locked"),
+        ({"watched_for_s": 100.0}, "watched for 100 s"),
+        ({"samples_fit": False}, "scatter"),
+        ({"bound_ns": 531.0}, "half of the budget"),
+        ({"bound_ns": 66.0, "budget_ns": 80.0}, None),
+        ({"bound_ns": None}, "nothing is claimed"),
         ({"frequency_sigma_ppb": 0.1}, "known to 0.1 ppb"),
         ({"frequency_sigma_ppb": None}, "not known"),
         ({"oscillator_locked": False}, "module not locked"),
@@ -139,10 +147,14 @@ def test_limits_that_are_passed_or_never_reached() -> None:
 )
 def test_readiness_says_what_is_missing(change: dict[str, Any], says: str | None) -> None:
     facts: dict[str, Any] = {
-        "locked": True,
-        "locked_for_s": 900.0,
+        "state": ClockState.LOCKED,
+        "watched_for_s": 900.0,
         "learn_s": 600.0,
         "frequency_sigma_ppb": 2.5e-3,
+        "samples_fit": True,
+        "bound_ns": 60.0,
+        "bias_ns": 55.0,
+        "budget_ns": 1000.0,
         "oscillator_locked": True,
     }
     reasons = not_ready_reasons(OSCILLATORS["sa53"], **(facts | change))

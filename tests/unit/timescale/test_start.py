@@ -210,7 +210,7 @@ def test_topology_d_waits_for_the_cards_own_servo() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("topology", "A"),
+        ("topology", "E"),
         ("oscillator_model", "sundial"),
         ("gnss_model", "loran"),
         ("p", 1.0),
