@@ -24,8 +24,9 @@ from timecard.doctor import diagnose, read_facts
 
 MSIX, SINGLE, ART, BARE = (f"0000:{number:02x}:00.0" for number in range(1, 5))
 CARDS = (("--seed", "1"), ("--seed", "2", "--interrupts", "msi"), ("--board", "art"), ("--seed", "4"))
-YOUNG = "clock-not-in-sync"
-"""After its start a card's clock is drawn to its pulse for the better part of a minute."""
+YOUNG = {"clock-not-in-sync", "cross-stamp-wide"}
+"""After its start a card's clock is drawn to its pulse for the better part of a minute; on a busy host the
+guest's processor is away in the middle of a comparison."""
 SCAN_LIMIT_S = 30.0
 
 
@@ -122,14 +123,14 @@ def test_a_clock_that_the_driver_loaded_with_utc_is_named(report: Report) -> Non
 
 
 def test_a_card_without_driver_is_healthy(report: Report) -> None:
-    assert set(report.ids(BARE)) <= {YOUNG}
+    assert set(report.ids(BARE)) <= YOUNG
     assert "no-kernel-driver" in report.ids(BARE, "info")
 
 
 def test_nothing_else_is_wrong(report: Report) -> None:
     expected = {
         *("i2c-module-missing", "spi-module-missing", "ts-window-adjust-broken", "single-msi"),
-        *("port-in-use", "clock-shows-utc", YOUNG),
+        *("port-in-use", "clock-shows-utc", *YOUNG),
     }
     assert {each for address in (MSIX, SINGLE, ART, BARE) for each in report.ids(address)} <= expected
 
@@ -159,4 +160,4 @@ def test_a_card_in_the_hands_of_vfio_is_healthy(machine: Machine) -> None:
             document = json.loads(guest.run("timecard doctor --json", limit_s=300, check=False).stdout)
     assert document["cards"][0]["access"] == Access.VFIO.value
     wrong = {each["id"] for each in document["findings"] if each["severity"] != "info"}
-    assert wrong <= {YOUNG}
+    assert wrong <= YOUNG

@@ -115,6 +115,11 @@ class Served:
         return int(self.guest.run("ethtool -S eth0 | sed -n 's/.*tx_hwtstamp_skipped: //p'").stdout)
 
 
+def dropped(grown: dict[str, int]) -> int:
+    """Requests without an answer, whatever the reason."""
+    return sum(count for name, count in grown.items() if name.startswith("dropped."))
+
+
 @pytest.fixture(scope="module", params=list(KERNELS))
 def served(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Served]:
     with card_processes(CARD) as (card,):
@@ -144,7 +149,7 @@ def test_times_on_the_wire_are_the_nics_stamps_on_the_cards_scale(served: Served
     assert grown["rx.delay_req"] == asked
     assert grown["rx.sptp"] == grown["tx.sync"] == sum(a["t4"] is not None for a in answers)
     assert grown["tx.announce"] == sum(a["t1"] is not None for a in answers)
-    assert grown["rx.sptp"] + grown.get("dropped.no_stamp", 0) == asked
+    assert grown["rx.sptp"] + dropped(grown) == asked
     assert grown["tx.announce"] + grown.get("txts.missing", 0) == grown["tx.sync"]
     whole = [a for a in answers if None not in a.values()]
     assert len(whole) >= MOST
@@ -166,7 +171,10 @@ def test_a_request_without_a_stamp_is_counted_and_gets_no_answer(served: Served)
     with served.stamping(0):
         answers, grown = served.ask(FEW, PLAIN)
     assert all(answer["t1"] is None and answer["t4"] is None for answer in answers)
-    assert grown == {"rx.delay_req": FEW, "dropped.no_stamp": FEW}
+    # On a busy host the map may be too old for one or two, which is another reason.
+    assert grown["rx.delay_req"] == dropped(grown) == FEW
+    assert grown["dropped.no_stamp"] > 0
+    assert not any(name.startswith("tx.") for name in grown)
 
 
 def test_a_sync_without_a_stamp_is_counted_and_gets_no_announce(served: Served) -> None:

@@ -67,6 +67,7 @@ def test_the_driver_binds_without_complaint(pair: tuple[Guest, CardProcess], ker
 
 def test_the_attributes_are_readable_and_plausible(pair: tuple[Guest, CardProcess], kernel: str) -> None:
     guest, _ = pair
+    guest.run(f"for i in $(seq 60); do grep -q SYNC {OCP}/gnss_sync && exit; sleep 1; done")
     # One command: a read of any attribute that fails would end it.
     text = guest.run(f"set -e; cd {OCP}; for f in {' '.join(NAMES)}; do v=$(cat $f); echo $f=$v; done").stdout
     values = dict(line.split("=", 1) for line in text.splitlines())

@@ -27,7 +27,7 @@ S = 1_000_000_000
 def cards(machine: Machine, kernel: str) -> Iterator[tuple[Guest, list[CardProcess]]]:
     """A guest with an IOMMU and one card of each board, no driver loaded."""
     with card_processes(*(("--board", board) for board in BOARDS)) as started:
-        hardware = Hardware(cards=tuple(card.path for card in started), iommu=True, append="no_timer_check")
+        hardware = Hardware(cards=tuple(card.path for card in started), iommu=True)
         with Guest.boot(machine, kernel, hardware, modules=("vfio-pci",)) as guest:
             guest.write("/tmp/user_space_card.py", SCRIPT.read_bytes())
             yield guest, started

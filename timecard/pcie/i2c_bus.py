@@ -50,8 +50,12 @@ def wait_until(
 ) -> None:
     """Look until ``done``; raises ``DeviceTimeoutError`` after ``limit_s``."""
     deadline_ns = timebase.mono_ns() + round(limit_s * NS_PER_S)
-    while not done():
-        if timebase.mono_ns() > deadline_ns:
+    while True:
+        # Before the look: this process may not have been running between the two.
+        late = timebase.mono_ns() > deadline_ns
+        if done():
+            return
+        if late:
             raise DeviceTimeoutError(name, "transfer", what)
         timebase.sleep_s(step_s)
 
