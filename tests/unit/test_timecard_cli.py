@@ -69,7 +69,9 @@ def test_info_reads_the_card_through_the_drivers(card: Path, capsys: pytest.Capt
     assert facts["clock"]["core_version"] == "1.2.0"
     assert facts["clock"]["source"] == "PPS"
     assert facts["selector"]["clock_10mhz"] == "mac"
-    assert facts["receiver"] == {"model": "ZED-F9T", "firmware": "TIM 2.20", "protocol": "29.20"}
+    found = facts["receiver"]
+    assert (found["driver"], found["model"], found["firmware"]) == ("ublox", "ZED-F9T", "TIM 2.20")
+    assert (found["protocol"], found["baud"]) == ("29.20", 115_200)
     assert facts["oscillator"]["family"] == "sa5x"
     assert facts["reasons"] == {}
     assert facts["identity"]["serial"] is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -55,22 +56,31 @@ def receiver_handlers(receiver: ReceiverCore) -> dict[str, Start]:
     """The faults that a receiver can have by itself."""
     handlers: dict[str, Start] = {"receiver-restart": partial(_restart, receiver)}
     for target, table in ((receiver, _OF_RECEIVER), (receiver.troubles, _OF_WORDS)):
+        named = {name for changes in table.values() for name in changes(defaultdict(float), 0)}
+        healthy = {name: getattr(target, name) for name in named}
         for name, changes in table.items():
-            handlers[name] = partial(_begin, receiver, target, changes)
+            handlers[name] = partial(_begin, receiver, target, healthy, changes)
     return handlers
 
 
-def _begin(receiver: ReceiverCore, target: Any, changes: Changes, t_ns: int, arguments: Arguments) -> Stop:
+def _begin(
+    receiver: ReceiverCore,
+    target: Any,
+    healthy: Mapping[str, Any],
+    changes: Changes,
+    t_ns: int,
+    arguments: Arguments,
+) -> Stop:
     receiver.advance(t_ns)
     values = changes(arguments, t_ns // NS_PER_S)
-    before = {name: getattr(target, name) for name in values}
     for name, value in values.items():
         setattr(target, name, value)
 
     def end(t_ns: int) -> None:
         receiver.advance(t_ns)
-        for name, value in before.items():
-            setattr(target, name, value)
+        for name, value in values.items():
+            if getattr(target, name) == value:  # else another fault has changed it meanwhile
+                setattr(target, name, healthy[name])
 
     return end
 

@@ -57,7 +57,7 @@ def test_oscillator_from_a_file(tmp_path: Path) -> None:
         ({"colour": 1}, "colour: no such option"),
         ({"board": "moon"}, "board='moon': must be one of fb, litepcie"),
         ({"mac": "sa99"}, "mac='sa99': must be one of sa53, sa55, mro50, csac"),
-        ({"gnss": "m8t"}, "gnss='m8t': must be one of f9t_dual"),
+        ({"gnss": "m9t"}, "gnss='m9t': must be one of f9t_dual"),
         ({"start": "warm"}, "start='warm'"),
         ({"seed": -1}, "seed=-1: must be between"),
         ({"seed": 1.5}, "seed=1.5: must be a whole number"),

@@ -22,8 +22,8 @@ from timecard.values import CorruptData, FixType, GnssEvent, GnssFix, PulseLabel
 _FIXES: Final = {fix.value: fix for fix in FixType}
 _PVT_FRESH_NS: Final = 3 * NS_PER_S
 _SIG_FRESH_NS: Final = 3 * NS_PER_S
-_SIGNALS_EVERY_NS: Final = 700_000_000
-"""Once a second, with room for the jitter of the line."""
+_JITTER_NS: Final = 300_000_000
+"""How much earlier than a second after the last one a message may come on a slow line."""
 _REFRESH_NS: Final = 5 * NS_PER_S
 _SLOW_REFRESH_NS: Final = 10 * NS_PER_S
 _RESTART_MS: Final = 500
@@ -51,7 +51,7 @@ class UbloxDecoder:
         self._satellites_used: int | None = None
         self._spoofing: tuple[int, int] | None = None
         self._places = ublox_signals.UbloxPlaces()
-        self._signals_mono_ns: int | None = None
+        self._signals_due_ns: int | None = None
         self._nav_sig_mono_ns: int | None = None
         # For an epoch without NAV-PVT: what NAV-STATUS said, what a time message said, what was given out.
         self._status: tuple[int, FixType, bool] | None = None
@@ -274,10 +274,11 @@ class UbloxDecoder:
         return (ublox_signals.signals_of_nav_sig(frame.payload, read_mono_ns),)
 
     def _signals_due(self, read_mono_ns: int) -> bool:
-        last_ns = self._signals_mono_ns
-        if last_ns is not None and read_mono_ns - last_ns < _SIGNALS_EVERY_NS:
+        """At most once a second, whatever the jitter: what comes early makes the next one wait."""
+        due_ns = self._signals_due_ns
+        if due_ns is not None and read_mono_ns < due_ns - _JITTER_NS:
             return False
-        self._signals_mono_ns = read_mono_ns
+        self._signals_due_ns = max(read_mono_ns, due_ns or 0) + NS_PER_S
         return True
 
     def _nav_posllh(self, frame: UbxFrame, read_mono_ns: int) -> Sequence[GnssEvent]:
