@@ -22,7 +22,8 @@ READS = 10_000
 COVERED = 0.999
 TIGHT_NS = 100.0
 TIGHT_OF_BRACKET = 0.01
-TIGHT_SHARE = 0.9
+TIGHT_SHARE = 0.5
+"""A guest that others compete with is not scheduled for long stretches."""
 HALF_TICK_NS = 10
 SHARPEST = 50
 SCRIPT = f"""

@@ -67,13 +67,13 @@ def test_the_driver_binds_without_complaint(pair: tuple[Guest, CardProcess], ker
 
 def test_the_attributes_are_readable_and_plausible(pair: tuple[Guest, CardProcess], kernel: str) -> None:
     guest, _ = pair
-    guest.run(f"for i in $(seq 60); do grep -q SYNC {OCP}/gnss_sync && exit; sleep 1; done")
+    guest.run(f"for i in $(seq 60); do grep -q SYNC {OCP}/gnss_sync && exit; sleep 1; done; exit 1")
     # One command: a read of any attribute that fails would end it.
     text = guest.run(f"set -e; cd {OCP}; for f in {' '.join(NAMES)}; do v=$(cat $f); echo $f=$v; done").stdout
     values = dict(line.split("=", 1) for line in text.splitlines())
     assert set(values) == set(NAMES)
     assert values["clock_source"] == "PPS"
-    assert values["gnss_sync"] == "SYNC"
+    assert values["gnss_sync"].split()[0] in ("SYNC", "LOST")  # which comes and goes on a busy host
     assert values["utc_tai_offset"] == str(TAI_MINUS_UTC_S)
     assert values["sma1"].startswith("IN:")
     assert values["sma3"].startswith("OUT:")
