@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from appliance.config import Config, ConfigError
@@ -12,29 +13,31 @@ from appliance.engine import Engine
 from appliance.events import GnssEdge, OwnEdge
 from appliance.sources import OscillatorSource, SourceRunner, edge_runner, gnss_runner
 from appliance.timescale.discipline import Discipline
-from appliance.timescale.discipline_config import DisciplineConfig, Topology
-from appliance.topology import choose, steering_runner
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.models import OSCILLATORS as MODELS
+from appliance.topology import Control, choose, steering_runner
 from timecard.boards import Role
 from timecard.card_protocols import Card
 from timecard.gnss.any_receiver import AnyReceiver
 from timecard.gnss.geodesy import ecef_m
 from timecard.gnss.integrity import IntegrityMonitor, IntegrityOptions
 from timecard.gnss.intent import TIME_CARD, FixedPosition, GnssIntent, Survey
-from timecard.gnss.tap import Tap, TappedStream
+from timecard.gnss.tap import Tap, tapped
 from timecard.mac.alarms import OscillatorMonitor
 from timecard.mac.driver import Oscillator, OscillatorCapability
 from timecard.mac.oscillators import OSCILLATORS
+from timecard.mac.wear import WearLedger, WearUsage
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity
 
-MODEL_OF_MODULE: Final = {"sa53": "sa53", "sa55": "sa55"}
-MODEL_OF_FAMILY: Final = {"sa5x": "sa53", "csac": "csac", "mro50": "mro50"}
 GNSS_MODEL_OF: Final = {"ZED-F9T": "f9t_dual", "RCB-F9T": "f9t_dual"}
 OTHER_GNSS_MODEL: Final = "single_legacy"
 """A receiver whose pulse nobody characterised counts as an old single-band one."""
 OTHER_OSCILLATOR_MODEL: Final = "unknown"
 DEFAULT_QUARTZ: Final = "ocxo"
+MAX_TIME_ACCURACY_NS: Final = 1000.0
+"""A receiver that says its time may be off by more is not used, neither by its watch nor by the loop."""
 APPLIED_PLACES: Final = ("receiver", "timestamper", "software")
 
 
@@ -60,22 +63,23 @@ def assemble(
     resume: dict[str, Any] | None = None,
     on_step: Callable[[], None] = lambda: None,
     tap: Tap | None = None,
+    wear: WearLedger | None = None,
 ) -> Assembly:
     """Ask the card what it can do, choose the topology and build the loop.
 
-    ``tap`` gets what is read from the receiver.
+    ``tap`` gets what is read from the receiver; ``wear`` counts the oscillator's non-volatile writes.
 
     Raises ``TimeCardError`` when the clock itself cannot be used, and when the configured topology needs what
     the card does not have.
     """
     _refuse_unapplied_delays(config)
-    control = choose(card, config.timescale.topology, timebase)
+    control = choose(card, config.timescale.topology, timebase, wear)
     gnss_pulse, own_pulse = card.timestamper("ts0"), card.timestamper("ts5")
     gnss_pulse.enable(cable_delay_ns=config.ledger.register_ns("timestamper"))
     own_pulse.enable()
 
     line: ByteStream = card.serial(Role.GNSS)
-    line = line if tap is None else TappedStream(line, tap)
+    line = line if tap is None else tapped(line, tap)
     receiver = AnyReceiver(line, timebase, receiver_intent(config))
     monitor = IntegrityMonitor(integrity_options(config))
     gnss = gnss_runner(receiver, timebase, monitor)
@@ -86,11 +90,13 @@ def assemble(
         loop = control.module_loop
         on_start = module.begin_software_steering if loop is None else loop.take_over
         oscillator_source = OscillatorSource(
-            loop or module, timebase, on_start=on_start, monitor=_oscillator_monitor(control.module_identity)
+            loop or module,
+            timebase,
+            on_start=on_start,
+            monitor=_oscillator_monitor(control.module_identity),
+            usage=_usage(wear, control.module_identity),
         )
-    discipline_config = _discipline_config(
-        config, control.topology, control.module_identity, control.max_frequency_ppb, receiver
-    )
+    discipline_config = _discipline_config(config, control, receiver)
     engine = Engine(
         Discipline(discipline_config, timebase.mono_ns(), resume, on_accept=monitor.forgive),
         control.clock,
@@ -104,7 +110,7 @@ def assemble(
         engine.take(event)
     runners = [
         gnss,
-        edge_runner("pps", gnss_pulse, GnssEdge, timebase),
+        edge_runner("pps", gnss_pulse, GnssEdge, timebase, monitor),
         edge_runner("own-pps", own_pulse, OwnEdge, timebase),
     ]
     if oscillator_source:
@@ -143,12 +149,19 @@ def receiver_intent(config: Config) -> GnssIntent:
         TIME_CARD,
         position=_ecef(position) if position else survey,
         cable_delay_ns=config.ledger.register_ns("receiver"),
+        elevation_mask_deg=gnss.elevation_deg,
     )
 
 
 def integrity_options(config: Config) -> IntegrityOptions:
     """What is normal for the receiver."""
-    return IntegrityOptions(min_satellites=config.gnss.min_satellites)
+    position = config.gnss.position
+    fixed = _ecef(position) if position else None
+    return IntegrityOptions(
+        min_satellites=config.gnss.min_satellites,
+        max_time_accuracy_ns=MAX_TIME_ACCURACY_NS,
+        position_m=(fixed.x_m, fixed.y_m, fixed.z_m) if fixed else None,
+    )
 
 
 def _ecef(position: Position) -> FixedPosition:
@@ -169,19 +182,24 @@ def _oscillator_monitor(module: OscillatorIdentity | None) -> OscillatorMonitor 
     return OscillatorMonitor(driver.limits) if driver else None
 
 
+def _usage(wear: WearLedger | None, module: OscillatorIdentity | None) -> Callable[[], WearUsage] | None:
+    return partial(wear.usage, module.family, module.serial) if wear and module else None
+
+
 def _model_of(module: OscillatorIdentity) -> str:
     """A family that nobody characterised counts as an unknown one, which is never too good."""
-    by_family = MODEL_OF_FAMILY.get(module.family, OTHER_OSCILLATOR_MODEL)
-    return MODEL_OF_MODULE.get(module.model.lower(), by_family)
+    driver = OSCILLATORS.get(module.family)
+    named = driver.timescale_model if driver else None
+    return named if named is not None and named in MODELS else OTHER_OSCILLATOR_MODEL
 
 
 def _discipline_config(
     config: Config,
-    topology: Topology,
-    module: OscillatorIdentity | None,
-    max_ppb: float,
+    control: Control,
     receiver: AnyReceiver,
 ) -> DisciplineConfig:
+    module = control.module_identity
+    driver = OSCILLATORS.get(module.family) if module else None
     timescale, ledger = config.timescale, config.ledger
     oscillator_model = timescale.oscillator_model
     if oscillator_model == "auto":
@@ -191,7 +209,7 @@ def _discipline_config(
         identity = receiver.identity
         gnss_model = GNSS_MODEL_OF.get(identity.model, OTHER_GNSS_MODEL) if identity else OTHER_GNSS_MODEL
     return DisciplineConfig(
-        topology=topology,
+        topology=control.topology,
         oscillator_model=oscillator_model,
         gnss_model=gnss_model,
         delay_ns=ledger.software_ns("card"),
@@ -202,6 +220,9 @@ def _discipline_config(
         p=timescale.p,
         slew_ns_per_s=timescale.recovery_slew_ns_per_s,
         max_slew_ns_per_s=timescale.max_slew_ns_per_s,
-        actuator_max_ppb=max_ppb,
+        actuator_max_ppb=control.max_frequency_ppb,
+        actuator_resolution_ppb=control.frequency_resolution_ppb,
+        phase_resolution_ns=driver.limits.phase_resolution_ns if driver else 0.0,
         min_satellites=config.gnss.min_satellites,
+        max_time_accuracy_ns=MAX_TIME_ACCURACY_NS,
     )

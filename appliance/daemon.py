@@ -38,6 +38,7 @@ from timecard.card_protocols import Card
 from timecard.card_values import Access
 from timecard.errors import DeviceLostError, TimeCardError
 from timecard.gnss.tap import Tap, parse_tap_address
+from timecard.mac.wear import WRITES_FILE, WearLedger
 from timecard.timebase import HostTimebase
 from timecard.timescale import NS_PER_S
 from timecard.values import CrossTimestamp
@@ -158,6 +159,7 @@ class Core:
             resume=resume.discipline if resume else None,
             on_step=self._on_step,
             tap=self._tap,
+            wear=WearLedger(self._config.paths.state / WRITES_FILE),
         )
 
     def _wait_for(

@@ -29,7 +29,6 @@ class ModuleLoop:
         self._module, self._settings = module, settings
         self._following = False
         self._round = 0
-        self._resets: int | None = None
         self._newest_ppb = 0.0
 
     @property
@@ -42,14 +41,10 @@ class ModuleLoop:
         return self._module.identify()
 
     def status(self) -> OscillatorStatus:
-        """One round of telemetry; a module that has started anew is taken over again."""
+        """One round of telemetry."""
         self._round += 1
         status = self._module.status(full=self._following and self._round % FULL_EVERY == 0)
-        if self._resets is not None and status.resets != self._resets:
-            log.warning("the oscillator module has started anew: software steers")
-            self.take_over()
-            status = self._module.status(full=True)
-        self._resets, self._newest_ppb = status.resets, status.frequency_ppb
+        self._newest_ppb = status.frequency_ppb
         return status
 
     def set_frequency_ppb(self, frequency_ppb: float) -> float:

@@ -7,6 +7,7 @@ time the loop calls it. The events are the same.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -25,13 +26,17 @@ from appliance.events import (
 from timecard.errors import TimeCardError
 from timecard.gnss.integrity import IntegrityMonitor
 from timecard.mac.alarms import OscillatorMonitor
+from timecard.mac.wear import WearUsage
 from timecard.protocols import AtomicClock, EdgeSource, GnssReceiver, WakingEdgeSource
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
 from timecard.values import Alarm, OscillatorStatus
 
+log = logging.getLogger(__name__)
+
 WAKE_LIMIT_S: Final = 0.2
 """How long an edge stays unseen when its interrupt was lost, and how long a thread takes to end."""
+USAGE_EVERY_NS: Final = 600 * NS_PER_S
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -123,12 +128,21 @@ def gnss_runner(
 
 
 def edge_runner(
-    name: str, timestamper: EdgeSource, event: type[GnssEdge] | type[OwnEdge], timebase: Timebase
+    name: str,
+    timestamper: EdgeSource,
+    event: type[GnssEdge] | type[OwnEdge],
+    timebase: Timebase,
+    monitor: IntegrityMonitor | None = None,
 ) -> SourceRunner:
-    """A timestamper's edges. One that can wake us is waited for, the others are polled."""
+    """A timestamper's edges. One that can wake us is waited for, the others are polled.
+
+    ``monitor`` misses the receiver's pulses when they cease.
+    """
 
     def poll() -> Iterable[Event]:
         stamp = timestamper.poll()
+        if stamp is not None and monitor is not None:
+            monitor.note_pulse(stamp.read_mono_ns)
         return () if stamp is None else (event(stamp=stamp),)
 
     if isinstance(timestamper, WakingEdgeSource) and timestamper.wakes:
@@ -149,14 +163,24 @@ class OscillatorSource:
         *,
         on_start: Callable[[], None],
         monitor: OscillatorMonitor | None = None,
+        usage: Callable[[], WearUsage] | None = None,
     ) -> None:
-        """``monitor`` finds the alarms, which come before the report that they are found in."""
+        """``on_start`` sets the part up; it is called again when the part was restarted.
+
+        ``monitor`` finds the alarms, which come before the report that they are found in; ``usage`` tells it
+        of the part's non-volatile writes.
+        """
         self._oscillator = oscillator
         self._monitor = monitor
+        self._usage = usage
+        self._usage_ns: int | None = None
         self._alarms: list[Alarm] = []
         self._timebase = timebase
         self._wanted_ppb: float | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._on_start = on_start
+        self._resets: int | None = None
+        self._set_up_again = False
         self.runner = SourceRunner("oscillator", self._poll, timebase, period_s=1.0, start=on_start)
         self.wake = threading.Event()
 
@@ -177,13 +201,26 @@ class OscillatorSource:
             self._watch(error)  # said when it answers again; meanwhile there is the source's own fault
             raise
 
-    def _watch(self, item: OscillatorStatus | TimeCardError) -> None:
+    def _watch_usage(self) -> None:
+        now_ns = self._timebase.mono_ns()
+        if self._usage is None or (self._usage_ns is not None and now_ns - self._usage_ns < USAGE_EVERY_NS):
+            return
+        self._usage_ns = now_ns
+        try:
+            self._watch(self._usage())
+        except TimeCardError as error:  # a file that cannot be read is no fault of the oscillator
+            log.warning("non-volatile writes are not known reason=%s", error)
+
+    def _watch(self, item: OscillatorStatus | TimeCardError | WearUsage) -> None:
         if self._monitor is not None:
             found = self._monitor.feed(item, self._timebase.mono_ns())
             self._alarms += [replace(alarm, name=f"oscillator-{alarm.name}") for alarm in found]
 
     def _talk(self) -> Iterable[Event]:
         events: list[Event] = []
+        if self._set_up_again:
+            self._on_start()
+            self._set_up_again = False
         while not self._jobs.empty():
             self._jobs.get_nowait()()
         wanted_ppb = self._wanted_ppb
@@ -193,7 +230,12 @@ class OscillatorSource:
                 self._wanted_ppb = None
             events.append(SteeringApplied(frequency_ppb=in_force_ppb, mono_ns=self._timebase.mono_ns()))
         status = self._oscillator.status()
+        if self._resets is not None and status.resets != self._resets:
+            log.warning("the oscillator module has started anew: it is set up again")
+            self._set_up_again = True  # after this report, which must not get lost when that fails
+        self._resets = status.resets
         self._watch(status)
+        self._watch_usage()
         events += self._alarms
         self._alarms = []
         events.append(OscillatorReport(status=status))

@@ -23,6 +23,7 @@ from timecard.kernel.clock import KernelClock
 from timecard.kernel.steering import RegsSteering
 from timecard.mac.driver import Oscillator, OscillatorCapability, SelfDiscipline
 from timecard.mac.oscillators.sa5x import Sa5x
+from timecard.mac.wear import WearLedger
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity
 
@@ -53,20 +54,27 @@ class Control:
     """Topology C through the mainline driver: somebody has to run it (``steering_runner``)."""
 
     @property
+    def frequency_resolution_ppb(self) -> float:
+        """Step of the module's steering; of a clock it is not told and counts as fine."""
+        return self.module.frequency_resolution_ppb if self.module else 0.0
+
+    @property
     def max_frequency_ppb(self) -> float:
         """Largest magnitude of a steering; what cannot be steered counts as the smallest actuator."""
         actuator = self.module or self.clock
         return actuator.max_frequency_ppb or 1.0
 
 
-def find_oscillator(card: Card, timebase: Timebase, *, insist: bool = False) -> Control | None:
+def find_oscillator(
+    card: Card, timebase: Timebase, wear: WearLedger | None = None, *, insist: bool = False
+) -> Control | None:
     """Topology B with the module that answers on the MAC port *and* whose 10 MHz drives the clock, or None.
 
     Any family that can be steered. A stock kernel driver does not show which 10 MHz is taken: only with
     ``insist`` that counts as the module's.
     """
     try:
-        module, identity = open_oscillator(card, timebase, rounds=1)
+        module, identity = open_oscillator(card, timebase, rounds=1, wear=wear)
     except TimeCardError as error:
         log.info("no steerable oscillator module reason=%s", error)
         return None
@@ -94,14 +102,14 @@ def with_own_loop(control: Control) -> Control:
     return replace(control, topology="A", module_loop=ModuleLoop(module, settings))
 
 
-def choose(card: Card, wanted: str, timebase: Timebase) -> Control:
+def choose(card: Card, wanted: str, timebase: Timebase, wear: WearLedger | None = None) -> Control:
     """Carry out the configured topology, or with ``auto`` find the best.
 
     The clock is made to follow the registers, except in D. Raises ``UnsupportedError`` when the card cannot
     do what was configured.
     """
     if wanted in ("auto", "A", "B"):
-        found = find_oscillator(card, timebase, insist=wanted != "auto")
+        found = find_oscillator(card, timebase, wear, insist=wanted != "auto")
         if found is not None and _follow_registers(card):
             return with_own_loop(found) if wanted == "A" else found
         if wanted != "auto":

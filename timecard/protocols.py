@@ -43,6 +43,24 @@ class ByteStream(Protocol):
         ...
 
 
+@runtime_checkable
+class RateStream(ByteStream, Protocol):
+    """A line whose rate can be changed.
+
+    What wraps a line must have ``baud`` and ``set_baud`` in its class: ``isinstance`` does not ask
+    ``__getattr__`` from Python 3.12 on.
+    """
+
+    @property
+    def baud(self) -> int:
+        """The rate now."""
+        ...
+
+    def set_baud(self, baud: int) -> None:
+        """Change the rate; raises ``RefusedError`` when that rate cannot be made."""
+        ...
+
+
 class Clock(Protocol):
     """A clock that can be set, stepped and steered."""
 

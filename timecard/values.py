@@ -173,6 +173,8 @@ class ReceiverIdentity:
     model: str
     firmware: str
     protocol: str
+    serial: str | None = None
+    """None: not asked, or the receiver has none."""
     read_mono_ns: int
 
 

@@ -99,7 +99,11 @@ class Discipline:
         self._seconds = NamedSeconds()
         self.pilot = Pilot(config, mono_ns, self.health, self._seconds, self.module, self.counters)
         self.forecast = BoundForecast(self.pilot.oscillator, config.p)
-        self._samples = PulseSamples(config.timestamper_resolution_ns, with_meter=config.uses_module)
+        self._samples = PulseSamples(
+            config.timestamper_resolution_ns,
+            with_meter=config.uses_module,
+            meter_resolution_ns=config.phase_resolution_ns,
+        )
         self.hand_over = HandOver(self.counters)
         self._pairing = SawtoothPairing()
         self._start = StartUp(config, self.card.time, self.health, self.module)
@@ -353,6 +357,9 @@ class Discipline:
         if self.pilot.tracker is None:
             self._start.ready(mono_ns, forced_holdover=self.pilot.forced_holdover)
             return []
+        silent_s = self.module.overdue_s(mono_ns) if self.config.uses_module else None
+        if silent_s is not None:
+            self.pilot.module_changed(silent_s)
         actions = self._take(self._samples.overdue(mono_ns), mono_ns)
         if self._step_pending_ns is None:
             actions += self.pilot.tick(mono_ns)

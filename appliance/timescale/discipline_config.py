@@ -37,6 +37,8 @@ class DisciplineConfig:
     actuator_max_ppb: float = 20.0
     actuator_resolution_ppb: float = 0.0
     timestamper_resolution_ns: float = 5.0
+    phase_resolution_ns: float = 0.45
+    """Of the oscillator module's phase meter, where there is one."""
     min_satellites: int = 1
     max_time_accuracy_ns: float = 1000.0
     coast_s: float = 10.0
@@ -65,6 +67,7 @@ class DisciplineConfig:
             ("delay_ns", math.isfinite(self.delay_ns), "a number"),
             ("delay_uncertainty_ns", self.delay_uncertainty_ns >= 0.0, "0 or more"),
             ("timestamper_resolution_ns", self.timestamper_resolution_ns >= 0.0, "0 or more"),
+            ("phase_resolution_ns", self.phase_resolution_ns >= 0.0, "0 or more"),
             ("min_satellites", self.min_satellites >= 0, "0 or more"),
         )
         for field, passed, wants in checks:

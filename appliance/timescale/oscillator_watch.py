@@ -11,6 +11,8 @@ CHANGE_NS: Final = 2_500_000_000
 """A report may be older or younger than the change it tells of: so long any frequency is possible."""
 CREDIBLE_MDEGC: Final = (-60_000, 150_000)
 SUSPECT_NS: Final = 60 * NS_PER_S
+OVERDUE_NS: Final = 2 * NS_PER_S
+"""A report comes each second; without one for so long nothing is known of the lock."""
 
 
 class OscillatorWatch:
@@ -25,10 +27,13 @@ class OscillatorWatch:
         self.alarms: dict[str, str] = {}
         self._changed_ns: int | None = None
         self._progress_percent = 0
+        self._read_ns: int | None = None
+        self._resets: int | None = None
 
     def note(self, status: OscillatorStatus) -> bool:
-        """Take a report; True when lock was lost or found with it."""
+        """Take a report; True when lock was lost or found with it, or the part was restarted."""
         before, self.locked = self.locked, status.locked
+        self._read_ns = status.read_mono_ns
         millidegrees = status.temperature_mdegc
         if millidegrees is not None and CREDIBLE_MDEGC[0] <= millidegrees <= CREDIBLE_MDEGC[1]:
             self.temperature_degc = millidegrees / 1000.0
@@ -40,10 +45,22 @@ class OscillatorWatch:
         if not status.locked:
             self.seen_unlocked = True
             self.alarms["oscillator-unlocked"] = "oscillator module is not locked"
-        changed = before is not None and before is not status.locked
+        # A part that was restarted was without lock, even if no report says so.
+        restarted = self._resets is not None and status.resets != self._resets
+        self._resets = status.resets
+        changed = before is not None and (restarted or before is not status.locked)
         if changed:
             self._changed_ns = status.read_mono_ns
         return changed
+
+    def overdue_s(self, mono_ns: int) -> float | None:
+        """Once, when reports have ceased: for how long. Until the next one it counts as not locked."""
+        if not self.locked or self._read_ns is None or mono_ns - self._read_ns <= OVERDUE_NS:
+            return None
+        self.locked = False
+        self._changed_ns = mono_ns
+        self.alarms["oscillator-unlocked"] = "oscillator module is silent: counts as not locked"
+        return (mono_ns - self._read_ns) / NS_PER_S
 
     @property
     def waiting_for(self) -> str:

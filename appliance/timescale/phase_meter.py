@@ -1,6 +1,7 @@
 """The oscillator module's own phase meter, tied to the timestamper.
 
-The meter compares the module's pulse with the GNSS pulse in 0.45 ns steps; the timestamper compares the
+The meter compares the module's pulse with the GNSS pulse in fine steps (an SA5X in 0.45 ns,
+a CSAC in 1 ns); the timestamper compares the
 card's clock with the same pulse in 5 ns steps. The clock counts the module's 10 MHz, so the two differ by a
 constant, which is learnt slowly. Both see the same sawtooth; it cancels in the difference.
 """
@@ -10,8 +11,6 @@ from __future__ import annotations
 import math
 from typing import Final
 
-RESOLUTION_NS: Final = 0.45
-"""SA5X ``Phase`` (Microchip MAC-SA5X user's guide)."""
 LEARN_N: Final = 30
 MEMORY_N: Final = 1000
 AGREE_NS: Final = 12.0

@@ -159,10 +159,11 @@ class Pilot:
         acquiring = self.machine.state is ClockState.ACQUIRING
         return acquiring or self.config.topology == "D" or self._module.suspect(mono_ns)
 
-    def module_changed(self) -> None:
-        """The oscillator module lost or found its lock."""
+    def module_changed(self, unseen_s: float = 0.0) -> None:
+        """The oscillator module lost or found its lock, at worst ``unseen_s`` ago."""
         if self.tracker is not None:
-            self.tracker.open(self.oscillator.runaway_ppb)
+            runaway_ppb = self.oscillator.runaway_ppb
+            self.tracker.open(runaway_ppb, runaway_ppb * unseen_s)
             self.tracker.frequency_watch.clear()
             if self._module.locked:
                 self.tracker.estimator.open_warmup()

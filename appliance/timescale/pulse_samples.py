@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.timescale.phase_meter import RESOLUTION_NS, PhaseMeter
+from appliance.timescale.phase_meter import PhaseMeter
 from timecard.timescale import NS_PER_S
 
 WAIT_NS: Final = 600_000_000
@@ -33,8 +33,8 @@ class PulseSample:
 class PulseSamples:
     """Combines timestamper and phase meter."""
 
-    def __init__(self, resolution_ns: float, *, with_meter: bool) -> None:
-        self._resolution_ns = resolution_ns
+    def __init__(self, resolution_ns: float, *, with_meter: bool, meter_resolution_ns: float = 0.0) -> None:
+        self._resolution_ns, self._meter_resolution_ns = resolution_ns, meter_resolution_ns
         self.meter = PhaseMeter() if with_meter else None
         self._waiting: PulseSample | None = None
         self._used = False
@@ -78,7 +78,8 @@ class PulseSamples:
         if self._used or refined_ns is None:
             return self._release()
         self._waiting = None
-        return [PulseSample(waiting.mono_ns, refined_ns, waiting.qerr_ns, RESOLUTION_NS, from_meter=True)]
+        step_ns = self._meter_resolution_ns
+        return [PulseSample(waiting.mono_ns, refined_ns, waiting.qerr_ns, step_ns, from_meter=True)]
 
     def _release(self) -> list[PulseSample]:
         waiting, self._waiting = self._waiting, None

@@ -9,6 +9,7 @@ from timecard.card_protocols import Card
 from timecard.errors import RefusedError, UnsupportedError
 from timecard.mac.detect import ROUNDS, detect
 from timecard.mac.driver import Oscillator
+from timecard.mac.wear import WearLedger
 from timecard.pcie.register_card import RegisterCard
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity
@@ -17,11 +18,18 @@ THROUGH_REGISTERS: Final = "that writes registers of its bridge; timecard mac st
 
 
 def open_oscillator(
-    card: Card, timebase: Timebase, *, wanted: str | None = None, rounds: int = ROUNDS
+    card: Card,
+    timebase: Timebase,
+    *,
+    wanted: str | None = None,
+    rounds: int = ROUNDS,
+    wear: WearLedger | None = None,
 ) -> tuple[Oscillator, OscillatorIdentity]:
     """Who answers, and a driver for it. Changes nothing in the module.
 
-    ``wanted``: the family that must be there. Raises ``DeviceAbsentError`` when nobody answers,
+    ``wanted``: the family that must be there; ``wear``: where its non-volatile writes are counted.
+
+    Raises ``DeviceAbsentError`` when nobody answers,
     ``RefusedError`` for another family, ``UnsupportedError`` where asking would write the card's registers.
     """
     if isinstance(card, RegisterCard) and card.board.has("osc"):
@@ -34,6 +42,7 @@ def open_oscillator(
         expected=wanted or card.board.oscillator_family,
         port_baud=card.board.serial_ports[Role.MAC].baud,
         rounds=rounds,
+        wear=wear,
     )
     family = found.identity.family
     if wanted is not None and family != wanted:

@@ -25,6 +25,7 @@ Facts = dict[str, Any]
 Answer = tuple[Facts, Iterable[str]]
 """Facts, ready for JSON, and the lines that say the same."""
 NO_SOCKET: Final = "no socket there; is `timecard emulate` running?"
+MIN_NAME_WIDTH: Final = 12
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
@@ -192,7 +193,9 @@ def emit(facts: Any, lines: Iterable[str], as_json: bool) -> None:
 
 def rows(pairs: Iterable[tuple[str, object]]) -> list[str]:
     """Aligned lines of name and text."""
-    return [f"{name:12} {shown(text)}" for name, text in pairs]
+    told = list(pairs)
+    width = max([MIN_NAME_WIDTH, *(len(name) for name, _ in told)])
+    return [f"{name:{width}} {shown(text)}" for name, text in told]
 
 
 def shown(value: object) -> str:

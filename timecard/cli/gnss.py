@@ -12,14 +12,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
 import typer
 
 from timecard.cli.common import EXIT_USAGE, AsJson, CardOptions, card_options
-from timecard.cli.gnss_events import event_facts, event_line
+from timecard.cli.gnss_events import event_facts, event_line, second_facts, second_line
 from timecard.cli.gnss_line import (
     Baud,
     Found,
@@ -37,9 +37,11 @@ from timecard.cli.progress import progress_bar
 from timecard.errors import ProtocolError, TimeCardError, from_oserror
 from timecard.gnss.capture import CaptureWriter, replay
 from timecard.gnss.receivers import RECEIVERS
+from timecard.gnss.series import per_second
 from timecard.gnss.stream_receiver import StreamReceiver
-from timecard.gnss.tap import Tap, TappedStream, parse_tap_address
+from timecard.gnss.tap import Tap, parse_tap_address, tapped
 from timecard.timescale import NS_PER_S
+from timecard.values import GnssEvent
 
 READ_BYTES: Final = 4096
 READ_S: Final = 0.2
@@ -110,6 +112,9 @@ def capture_command(
 
 def replay_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.", show_default=False)],
+    series: Annotated[
+        bool, typer.Option("--series", help="One line for each second: pulse, sawtooth and time together.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Decode a recording as a live line is decoded: one event a line; the counts go to stderr at the end.
@@ -118,9 +123,8 @@ def replay_command(
     """
     run, kinds = replay(file), Counter[str]()
     try:
-        for event in run:
-            kinds[type(event).__name__] += 1
-            sys.stdout.write((json.dumps(event_facts(event)) if as_json else event_line(event)) + "\n")
+        for line in _replayed(run, kinds, series=series, as_json=as_json):
+            sys.stdout.write(line + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # Who read us has seen enough; the interpreter shall not trip over it once more when it ends.
@@ -183,7 +187,7 @@ def tap_command(
         stream, taps = line.stream, []
         for address in wanted:
             taps.append(opened.enter_context(contextlib.closing(Tap(address))))
-            stream = TappedStream(stream, taps[-1])
+            stream = tapped(stream, taps[-1])
         typer.echo(f"ready {' '.join(str(tap.address) for tap in taps)}", err=options.as_json)
         passed = 0
         end_ns = None if seconds is None else line.timebase.mono_ns() + round(seconds * NS_PER_S)
@@ -200,6 +204,24 @@ def tap_command(
 
 
 # --- internals ---
+
+
+def _replayed(
+    events: Iterable[GnssEvent], kinds: Counter[str], *, series: bool, as_json: bool
+) -> Iterator[str]:
+    """Lines to show; ``kinds`` counts what they were made from."""
+
+    def counted() -> Iterator[GnssEvent]:
+        for event in events:
+            kinds[type(event).__name__] += 1
+            yield event
+
+    if series:
+        for second in per_second(counted()):
+            yield json.dumps(second_facts(second)) if as_json else second_line(second)
+        return
+    for event in counted():
+        yield json.dumps(event_facts(event)) if as_json else event_line(event)
 
 
 def _listening(line: Line) -> Found:

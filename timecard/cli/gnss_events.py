@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from timecard.cli.common import Facts
+from timecard.gnss.series import GnssSecond
 from timecard.values import GnssEvent, Signal
 
 
@@ -38,6 +39,18 @@ def event_line(event: GnssEvent) -> str:
     facts = told(event)
     words = [f"{name}={_word(value)}" for name, value in facts.items() if value is not None]
     return f"{event.read_mono_ns / 1e9:14.6f} {type(event).__name__:15} {' '.join(words)}"
+
+
+def second_facts(second: GnssSecond) -> Facts:
+    """One pulse and what was said of it; its time is text, as others are."""
+    tai_ns = second.tai_ns
+    return {**told(second), "tai_ns": None if tai_ns is None else str(tai_ns)}
+
+
+def second_line(second: GnssSecond) -> str:
+    """One pulse as a line of text."""
+    words = [f"{name}={_word(value)}" for name, value in second_facts(second).items() if value is not None]
+    return " ".join(words) or "nothing is known of it"
 
 
 def signal_strengths(signals: tuple[Signal, ...]) -> dict[str, list[float]]:

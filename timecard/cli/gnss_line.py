@@ -14,10 +14,10 @@ import typer
 from timecard.boards.board import Role
 from timecard.cli.common import CardOptions
 from timecard.errors import DeviceAbsentError, TimeCardError, UnsupportedError
-from timecard.gnss.detect import Detected, RateStream, detect
+from timecard.gnss.detect import Detected, detect
 from timecard.gnss.driver import Capability, ReceiverDriver
 from timecard.kernel.serial_port import TtyStream
-from timecard.protocols import ByteStream
+from timecard.protocols import ByteStream, RateStream
 from timecard.timebase import HostTimebase, Timebase
 from timecard.values import ReceiverIdentity
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,7 +15,7 @@ from timecard.cli.common import CardOptions, Facts, card_options, state_root, us
 from timecard.cli.gnss_events import told
 from timecard.cli.gnss_line import Baud, Found, Port, Second, opened_receiver
 from timecard.cli.progress import progress_bar
-from timecard.errors import DeviceTimeoutError, ProtocolError, RefusedError
+from timecard.errors import DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError, from_oserror
 from timecard.gnss.driver import Capability
 from timecard.gnss.geodesy import ecef_m
 from timecard.gnss.intent import (
@@ -37,6 +38,8 @@ from timecard.toml_reader import IntentError
 from timecard.values import AntennaPosition, SurveyStatus
 
 EXIT_DIFFERS: Final = 3
+AS_TIME_CARD: Final = dataclasses.replace(TIME_CARD, cable_delay_ns=None)
+"""The delay is a property of the place, not of Time Cards: one that is set stays."""
 UNDO_FOLDER: Final = "gnss-undo"
 SILENCE_S: Final = 30.0
 """So long nothing may be heard of a survey."""
@@ -83,7 +86,7 @@ def configure_command(
     if sum((file is not None, time_card, undo)) != 1:
         raise typer.BadParameter("say one of FILE, --time-card and --undo")
     try:
-        intent, left_over = (TIME_CARD, ()) if file is None else _intent_of(file)
+        intent, left_over = (AS_TIME_CARD, ()) if file is None else _intent_of(file)
     except IntentError as error:
         raise usage(error.errors) from None
     with opened_receiver(options, port, second, baud) as found:
@@ -149,7 +152,7 @@ def survey_command(
             return
         found.need("survey", Capability.SURVEY)
         if not watch:
-            _start_survey(found, Survey(min_s=min_s, sigma_m=sigma_m), store)
+            _start_survey(found, Survey(min_s=min_s, sigma_m=sigma_m), store, kept)
         if detach:
             options.emit({"place": found.line.place, "started": True}, ["the survey goes on in the receiver"])
             return
@@ -176,17 +179,44 @@ def _intent_of(file: Path) -> tuple[GnssIntent, Sequence[NotModelled]]:
 
 
 def _plan_to_undo(found: Found, kept: Path) -> Plan:
-    plan, model = load_plan(kept)
-    now = found.identity.model if found.identity else ""
-    if model != now:
-        raise RefusedError(found.line.place, "undo", f"{kept} is about a {model}, and a {now} answers")
+    plan, *of = load_plan(kept)
+    now = _who(found)
+    if of[0] != now[0] or (None not in (of[1], now[1]) and of[1] != now[1]):
+        was, answers = (" ".join(filter(None, each)) for each in (of, now))
+        raise RefusedError(found.line.place, "undo", f"{kept} is about a {was}, and a {answers} answers")
     return plan
+
+
+def _who(found: Found) -> tuple[str, str | None]:
+    return (found.identity.model, found.identity.serial) if found.identity else ("", None)
+
+
+@contextlib.contextmanager
+def _kept(found: Found, plan: Plan, kept: Path) -> Iterator[None]:
+    """Keep what is overwritten: in place of what is kept already only when it was really written.
+
+    Of a receiver that fell silent meanwhile nobody knows what it has: then there are both.
+    """
+    aside = kept.with_name(f"{kept.name}.unfinished")
+    save_plan(aside, plan, *_who(found))
+    try:
+        yield
+    except DeviceTimeoutError as error:
+        reason = f"{error.reason}; {aside} has what was there before"
+        raise DeviceTimeoutError(error.device, error.operation, reason) from error
+    except TimeCardError:
+        aside.unlink(missing_ok=True)
+        raise
+    try:
+        aside.replace(kept)
+    except OSError as error:
+        raise from_oserror(str(kept), "keep what to undo", error) from error
 
 
 def _apply(found: Found, plan: Plan, intent: GnssIntent, kept: Path) -> None:
     """Write, and read all of it again as a new plan, which has to be empty."""
-    save_plan(kept, plan, found.identity.model if found.identity else "")
-    found.receiver.apply(plan)
+    with _kept(found, plan, kept):
+        found.receiver.apply(plan)
     left = found.receiver.plan(intent).changes
     if left:
         keys = ", ".join(change.key for change in left[:6])
@@ -223,12 +253,14 @@ def _plan_lines(facts: Facts, *, check: bool, undo: bool) -> list[str]:
     if not facts["changes"]:
         lines = ["as intended: nothing to write"]
     elif check:
-        lines.append(f"{len(facts['changes'])} to be changed")
+        lines.append(
+            f"{len(facts['changes'])} to be changed; nothing was written: without --check it would be"
+        )
     elif undo:
         lines.append(f"{len(facts['changes'])} taken back")
     else:
         lines.append(f"{len(facts['changes'])} changed and verified, kept in {facts['store']}")
-    lines += [f"not possible: {text}" for text in facts["unsupported"]]
+    lines += [f"not as asked: {text}" for text in facts["unsupported"]]
     lines += [
         f"not modelled: {each['key']} = {each['value']} ({each['reason']})" for each in facts["not_modelled"]
     ]
@@ -251,13 +283,17 @@ def _fixed_of(text: str, sigma_m: float) -> FixedPosition:
         ) from None
 
 
-def _start_survey(found: Found, survey: Survey, store: Store) -> None:
-    again: Any = getattr(found.receiver, "survey_again", None)
-    if again is not None:
-        again(survey, store)
+def _start_survey(found: Found, survey: Survey, store: Store, kept: Path) -> None:
+    receiver = found.receiver
+    if not hasattr(receiver, "survey_again"):
+        intent = GnssIntent(position=survey, store=store)
+        plan = receiver.plan(intent)
+        if plan.changes:
+            _apply(found, plan, intent, kept)
         return
-    plan = found.receiver.plan(GnssIntent(position=survey, store=store))
-    found.receiver.apply(plan)
+    plan = receiver.plan_survey(survey, store)
+    with _kept(found, plan, kept) if plan.changes else contextlib.nullcontext():
+        receiver.survey_again(survey, store)
 
 
 def _follow(found: Found, seen: Any) -> tuple[SurveyStatus, AntennaPosition | None]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from timecard.cli.common import Facts, asked, rows
 from timecard.cli.gnss_events import signal_strengths, told
 from timecard.cli.gnss_line import Found
+from timecard.gnss.driver import Capability
+from timecard.gnss.intent import GnssIntent
 from timecard.gnss.picture import ONCE_S, ReceiverPicture, Topic
 from timecard.gnss.ubx import encode
 from timecard.timescale import NS_PER_S
 from timecard.values import (
     AntennaPosition,
     GnssFix,
+    JammingState,
     LeapInfo,
     PulseLabel,
     SatelliteView,
@@ -61,15 +65,21 @@ def status_facts(found: Found, picture: ReceiverPicture, missing: list[tuple[Top
     not_heard = {topic.name: f"not heard in {waited_s:.0f} s" for topic, waited_s in missing}
     if settings is None:
         not_heard["settings"] = no_settings or "this driver does not read them back"
+    switched_off = False
+    if missing and hasattr(receiver, "plan") and Capability.CONFIGURE in found.capabilities:
+        plan, _ = asked(lambda: receiver.plan(GnssIntent(messages="time-card")))
+        switched_off = plan is not None and bool(plan["changes"])
+    fix, leap = picture.latest(GnssFix), picture.latest(LeapInfo)
     return {
         "place": found.line.place,
         "baud": found.line.baud,
         "driver": found.driver.name,
         "receiver": told(found.identity),
         "capabilities": sorted(found.capabilities),
-        "fix": told(picture.latest(GnssFix)),
+        "fix": told(fix),
+        "time": _clock(fix, leap),
         "pulse": told(picture.latest(PulseLabel)),
-        "leap": told(picture.latest(LeapInfo)),
+        "leap": told(leap),
         "survey": told(picture.latest(SurveyStatus)),
         "position": told(picture.latest(AntennaPosition)),
         "rf": told(picture.rf),
@@ -80,7 +90,25 @@ def status_facts(found: Found, picture: ReceiverPicture, missing: list[tuple[Top
         "warnings": list(health.warnings) if health else [],
         "corrupt_bytes": picture.corrupt_bytes,
         "not_heard": not_heard,
+        "messages_off": switched_off,
     }
+
+
+def _clock(fix: GnssFix | None, leap: LeapInfo | None) -> str | None:
+    """``2026-11-22 06:59:12 UTC``; TAI as long as the receiver does not know the difference."""
+    if fix is None or fix.epoch_tai_ns is None:
+        return None
+    if leap is None or leap.tai_minus_utc_s is None:
+        return f"{_date(fix.epoch_tai_ns)} TAI"
+    return f"{_date(fix.epoch_tai_ns - leap.tai_minus_utc_s * NS_PER_S)} UTC"
+
+
+def _date(unix_ns: int) -> str:
+    seconds = (unix_ns + NS_PER_S // 2) // NS_PER_S
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):  # what a receiver says may be any number
+        return f"{seconds} s after 1970"
 
 
 def status_lines(facts: Facts) -> list[str]:
@@ -92,12 +120,12 @@ def status_lines(facts: Facts) -> list[str]:
         ("receiver", who or None),
         ("at", f"{facts['place']}{rate}, driver {facts['driver']}"),
         ("can", ", ".join(facts["capabilities"]) or "only be listened to"),
-        *_fix(facts["fix"]),
+        *_fix(facts["fix"], facts["time"]),
         ("pulse", _pulse(facts["pulse"])),
         ("leap second", _leap(facts["leap"])),
         ("position", _position(facts["position"])),
         ("survey", _survey(facts["survey"], facts["settings"])),
-        *_rf(facts["rf"] or {}),
+        *_rf(facts["rf"] or {}, facts["settings"] or {}),
         *_satellites(facts["satellites"], facts["cno_dbhz"], facts["signals"]),
     ]
     settings = facts["settings"]
@@ -107,25 +135,26 @@ def status_lines(facts: Facts) -> list[str]:
         pairs.append(("damaged", f"{facts['corrupt_bytes']} bytes that were no frame"))
     pairs += [("warning", text) for text in facts["warnings"]]
     lines = rows(pairs)
-    silent = [name for name in facts["not_heard"] if name != "settings"]
     lines += [f"{name}: {facts['not_heard'][name]}" for name in facts["not_heard"]]
-    if silent and "configure" in facts["capabilities"]:
+    if facts["messages_off"]:
         lines.append(f"({_SWITCH_ON})")
     return lines
 
 
-def _fix(fix: dict[str, Any] | None) -> list[tuple[str, object]]:
+def _fix(fix: dict[str, Any] | None, time: str | None) -> list[tuple[str, object]]:
     if fix is None:
         return [("fix", None)]
     accuracy = fix["time_accuracy_ns"]
     confirmed = {True: ", confirmed", False: ", not confirmed", None: ""}[fix["time_confirmed"]]
     valid = "valid" if fix["time_valid"] else "NOT valid"
     utc = "UTC known" if fix["utc_resolved"] else "UTC NOT known"
-    refused = f"; says {fix['refused_tai_ns']} ns of TAI, which is refused" if fix["refused_tai_ns"] else ""
+    said_ns = fix["refused_tai_ns"]
+    refused = "" if said_ns is None else f"; says {_date(int(said_ns))} TAI, which is refused"
+    when = "" if time is None else f"{time}, "
     usable = "" if fix["fix_ok"] else ", NOT usable"
     return [
         ("fix", f"{fix['fix']}{usable}, {_shown(fix['satellites_used'])} satellites used"),
-        ("time", f"{valid}{confirmed}, {utc}{refused}"),
+        ("time", f"{when}{valid}{confirmed}, {utc}{refused}"),
         ("accuracy", None if accuracy is None else f"{accuracy:g} ns of time, by its own estimate"),
     ]
 
@@ -168,17 +197,18 @@ def _survey(survey: dict[str, Any] | None, settings: dict[str, Any] | None) -> s
     return f"done: {how_far}" if survey["valid"] else "none: no position is held"
 
 
-def _rf(rf: dict[str, Any]) -> list[tuple[str, object]]:
+def _rf(rf: dict[str, Any], settings: dict[str, Any]) -> list[tuple[str, object]]:
     power = {True: ", powered", False: ", not powered", None: ""}[rf.get("antenna_powered")]
     antenna = rf.get("antenna")
     indicator = rf.get("jamming_indicator")
     jamming = rf.get("jamming")
+    if jamming is not None:
+        jamming += "" if indicator is None else f" ({indicator} of 255)"
+        if rf["jamming"] == JammingState.UNKNOWN.name and settings.get("jamming_watch") is False:
+            jamming = "monitor off (`timecard gnss configure --time-card` switches it on)"
     return [
         ("antenna", None if antenna is None else f"{antenna}{power}"),
-        (
-            "jamming",
-            None if jamming is None else f"{jamming}{'' if indicator is None else f' ({indicator} of 255)'}",
-        ),
+        ("jamming", jamming),
         ("spoofing", rf.get("spoofing")),
     ]
 

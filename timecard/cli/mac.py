@@ -11,15 +11,12 @@ from typing import Annotated
 
 import typer
 
-from timecard.cli.common import CardOptions, Facts, card_options, plain, rows, state_root
-from timecard.cli.mac_part import WRITES_FILE, Part, Port, opened_part, refusals
+from timecard.cli.common import CardOptions, card_options, plain, rows
+from timecard.cli.mac_part import Part, Port, check_capability, opened_part, refusals
 from timecard.cli.mac_service import log_command, upgrade_command
+from timecard.cli.mac_status import status_facts, status_lines
 from timecard.errors import ProtocolError, RefusedError
-from timecard.mac.alarms import OscillatorMonitor
 from timecard.mac.driver import OscillatorCapability, SelfDiscipline
-from timecard.mac.oscillators import OSCILLATORS
-from timecard.mac.wear import WearLedger, WearUsage
-from timecard.values import OscillatorIdentity, OscillatorStatus, Reading
 
 State = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="Where non-volatile writes are counted.")
@@ -27,7 +24,11 @@ State = Annotated[
 Store = Annotated[bool, typer.Option("--store", help="Keep the settings without power (wears its memory).")]
 TakeOver = Annotated[bool, typer.Option("--take-over", help="End the part's own loop first.")]
 LatchIt = Annotated[
-    bool, typer.Option("--latch", help="Fold the steering into the base frequency (wears its memory).")
+    bool,
+    typer.Option(
+        "--latch",
+        help="Fold the steering into the base frequency (wears its memory); an SA5X needs --store too.",
+    ),
 ]
 Sync = Annotated[bool, typer.Option("--sync", help="Move its pulse onto the input pulse: a step.")]
 
@@ -54,8 +55,8 @@ def register(app: typer.Typer) -> None:
 def status_command(options: CardOptions, *, port: Port = None, state: State = None) -> None:
     """Show who the oscillator is and everything that it measures."""
     with opened_part(options, port, state) as part:
-        facts = _facts(part, part.oscillator.status(full=True), _readings(part), state)
-    options.emit(facts, _status_lines(facts))
+        facts = status_facts(part, state)
+    options.emit(facts, status_lines(facts))
 
 
 @card_options("mac steer")
@@ -79,39 +80,40 @@ def steer_command(
     with refusals(options), opened_part(options, port, state) as part:
         oscillator = part.oscillator
         limit = oscillator.max_frequency_ppb
+        _check_orders(part, steer=frequency_ppb is not None or take_over, sync=sync, latch=latch, store=store)
+        if frequency_ppb is not None and not -limit <= frequency_ppb <= limit:
+            raise typer.BadParameter(f"{frequency_ppb:g} ppb: this part takes -{limit:g} to {limit:g}")
         before = oscillator.status(full=True)
-        if frequency_ppb is not None:
-            _check(part, "steer", OscillatorCapability.STEER)
-            if not -limit <= frequency_ppb <= limit:
-                raise typer.BadParameter(f"{frequency_ppb:g} ppb: this part takes -{limit:g} to {limit:g}")
         if take_over:
             oscillator.begin_software_steering()
         elif before.disciplining and frequency_ppb is not None:
             raise RefusedError(oscillator.name, "steer", "its own loop steers; --take-over ends that")
-        in_force = None if frequency_ppb is None else oscillator.set_frequency_ppb(frequency_ppb)
+        in_force_ppb = None if frequency_ppb is None else oscillator.set_frequency_ppb(frequency_ppb)
         if sync:
             oscillator.sync_pulse()
+        folded_ppb: float | None = None
         if latch:
+            steered_ppb = oscillator.status(full=True).frequency_ppb if in_force_ppb is None else in_force_ppb
             oscillator.latch()
+            in_force_ppb = oscillator.status(full=True).frequency_ppb
+            folded_ppb = steered_ppb - in_force_ppb
         if store:
             oscillator.store()
         after = oscillator.status(full=True)
     facts = {
         "part": plain(part.identity),
         "wanted_ppb": frequency_ppb,
-        "in_force_ppb": after.frequency_ppb if in_force is None else in_force,
+        "in_force_ppb": after.frequency_ppb if in_force_ppb is None else in_force_ppb,
+        "folded_ppb": folded_ppb,
         "before_ppb": before.frequency_ppb,
         "resolution_ppb": oscillator.frequency_resolution_ppb,
         "limit_ppb": limit,
         "disciplining": after.disciplining,
     }
-    options.emit(
-        facts,
-        rows([
-            ("in force", f"{facts['in_force_ppb']:.6f} ppb (in steps of {facts['resolution_ppb']:g} ppb)"),
-            ("before", f"{before.frequency_ppb:.6f} ppb"),
-        ]),
-    )  # fmt: skip
+    told = [("in force", f"{facts['in_force_ppb']:.6f} ppb (in steps of {facts['resolution_ppb']:g} ppb)")]
+    if folded_ppb is not None:
+        told.append(("folded", f"{folded_ppb:.6f} ppb into the base frequency"))
+    options.emit(facts, rows([*told, ("before", f"{before.frequency_ppb:.6f} ppb")]))
 
 
 @card_options("mac discipline")
@@ -145,7 +147,9 @@ def discipline_command(
         raise typer.BadParameter("on needs --time-constant")
     with refusals(options), opened_part(options, port, state) as part:
         oscillator = part.oscillator
-        _check(part, "discipline", OscillatorCapability.DISCIPLINE)
+        check_capability(part, "discipline", OscillatorCapability.DISCIPLINE)
+        if store:
+            check_capability(part, "discipline", OscillatorCapability.STORE)
         before = oscillator.status(full=True)
         if on and time_constant_s is not None:
             oscillator.begin_self_disciplining(
@@ -178,74 +182,21 @@ def discipline_command(
 # --- internals ---
 
 
-def _check(part: Part, operation: str, capability: OscillatorCapability) -> None:
-    if capability not in part.oscillator.capabilities:
-        has = ", ".join(sorted(part.oscillator.capabilities)) or "nothing"
-        raise RefusedError(
-            part.oscillator.name, operation, f"a {part.identity.family} cannot {capability}; it can: {has}"
-        )
-
-
-def _readings(part: Part) -> tuple[Reading, ...]:
-    """What else a driver reads when it is asked for everything."""
-    readings: tuple[Reading, ...] = getattr(part.oscillator, "readings", tuple)()
-    return readings
-
-
-def _facts(part: Part, status: OscillatorStatus, more: tuple[Reading, ...], state: Path | None) -> Facts:
-    shown = plain(status)
-    shown["readings"] = [plain(reading) for reading in (*status.readings, *more)]
-    identity = part.identity
-    usage = WearLedger(state_root(state) / WRITES_FILE).usage(identity.family, identity.serial)
-    return {
-        "place": part.place,
-        "way": part.way,
-        "part": plain(identity),
-        "capabilities": sorted(part.oscillator.capabilities),
-        "limit_ppb": part.oscillator.max_frequency_ppb,
-        "resolution_ppb": part.oscillator.frequency_resolution_ppb,
-        "status": shown,
-        "faults": {name: alarm.evidence for name, alarm in _monitor(identity, status, usage).active.items()},
-        "writes": {
-            "today": usage.today,
-            "life": usage.life,
-            "limit_per_day": usage.limit.per_day,
-            "limit_per_life": usage.limit.per_life,
-        },
+def _check_orders(part: Part, *, steer: bool, sync: bool, latch: bool, store: bool) -> None:
+    """Raises ``RefusedError`` before anything is done when the part cannot do all of it."""
+    orders = {
+        OscillatorCapability.STEER: steer,
+        OscillatorCapability.SYNC_PULSE: sync,
+        OscillatorCapability.LATCH: latch,
+        OscillatorCapability.STORE: store,
     }
-
-
-def _monitor(identity: OscillatorIdentity, status: OscillatorStatus, usage: WearUsage) -> OscillatorMonitor:
-    """What one look at a part can tell: limits and alarm bits; what takes time to see is the appliance's."""
-    monitor = OscillatorMonitor(OSCILLATORS[identity.family].limits)
-    monitor.feed(status, status.read_mono_ns)
-    monitor.feed(usage, status.read_mono_ns)
-    return monitor
-
-
-def _status_lines(facts: Facts) -> list[str]:
-    part, status = facts["part"], facts["status"]
-    temperature = status["temperature_mdegc"]
-    lock = "locked" if status["locked"] else f"not locked, {status['lock_progress_percent']} %"
-    steering = (
-        f"{status['frequency_ppb']:.6f} ppb of +-{facts['limit_ppb']:g}, steps of {facts['resolution_ppb']:g}"
-    )
-    loop = {True: "follows its input pulse", False: "off", None: "none, or not told"}[status["disciplining"]]
-    writes = facts["writes"]
-    told: list[tuple[str, object]] = [
-        ("part", " ".join(filter(None, (part["family"], part["model"], part["serial"], part["firmware"])))),
-        ("at", f"{facts['place']}, {facts['way']}"),
-        ("lock", lock),
-        ("steering", steering if facts["limit_ppb"] else "none"),
-        ("own loop", loop),
-        ("phase", None if status["phase_ns"] is None else f"{status['phase_ns']:.2f} ns"),
-        ("input pulse", "yes" if status["pps_detected"] else "no, or not told"),
-        ("temperature", None if temperature is None else f"{temperature / 1000:.3f} degC"),
-        ("alarms", ", ".join(status["alarm_names"]) or "none"),
-        ("faults", "; ".join(f"{name}: {text}" for name, text in facts["faults"].items()) or "none"),
-        ("writes", f"{writes['life']} by this program, at most {writes['limit_per_life']}"),
-    ]
-    told += [
-        (reading["name"], f"{reading['value']} {reading['unit']}".strip()) for reading in status["readings"]
-    ]
-    return rows(told)
+    for capability, wanted in orders.items():
+        if wanted:
+            check_capability(part, "steer", capability)
+    if latch and not store and OscillatorCapability.STORE in part.oscillator.capabilities:
+        raise RefusedError(
+            part.oscillator.name,
+            "latch",
+            "this part forgets its base frequency without power, and a write is counted all the same: "
+            "give --store as well",
+        )

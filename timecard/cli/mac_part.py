@@ -20,18 +20,17 @@ from timecard.kernel.holders import holders
 from timecard.kernel.kernel_card import KernelCard
 from timecard.kernel.serial_port import TtyStream
 from timecard.mac.detect import detect
-from timecard.mac.driver import Oscillator
-from timecard.mac.log import RecordingStream
+from timecard.mac.driver import Oscillator, OscillatorCapability
+from timecard.mac.log import RecordingStream, recorded
 from timecard.mac.mro50_device import DeviceWords
 from timecard.mac.oscillators.mro50 import Mro50
-from timecard.mac.wear import WearLedger
+from timecard.mac.wear import WRITES_FILE, WearLedger
 from timecard.pcie.register_card import RegisterCard
 from timecard.protocols import ByteStream
 from timecard.timebase import HostTimebase, Timebase
 from timecard.values import OscillatorIdentity
 
 EXIT_REFUSED: Final = 3
-WRITES_FILE: Final = "oscillator-writes.json"
 NO_FIRMWARE: Final = "[!1]"
 """What an SA5X without firmware answers to everything."""
 Port = Annotated[
@@ -82,7 +81,7 @@ class Line:
         if not self._record:
             return stream
         if self.recording is None:
-            self.recording = RecordingStream(stream)
+            self.recording = recorded(stream)
         self.recording.mark(f"{baud} baud")
         return self.recording
 
@@ -139,6 +138,15 @@ def found_on(line: Line, timebase: Timebase, wear: WearLedger) -> Part:
     return Part(
         oscillator=found.oscillator, identity=found.identity, place=line.place, way=f"{found.baud} baud"
     )
+
+
+def check_capability(part: Part, operation: str, capability: OscillatorCapability) -> None:
+    """Raises ``RefusedError`` that says what the part can do instead."""
+    if capability not in part.oscillator.capabilities:
+        has = ", ".join(sorted(part.oscillator.capabilities)) or "nothing"
+        raise RefusedError(
+            part.oscillator.name, operation, f"a {part.identity.family} cannot {capability}; it can: {has}"
+        )
 
 
 def _card_line(card: Card) -> Line:

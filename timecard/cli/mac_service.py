@@ -8,9 +8,18 @@ from typing import Annotated, Any, Final
 import typer
 
 from timecard.cli.common import CardOptions, card_options, plain, rows
-from timecard.cli.mac_part import EXIT_REFUSED, Port, found_on, opened_line, refusals
+from timecard.cli.mac_part import (
+    EXIT_REFUSED,
+    Line,
+    Port,
+    check_capability,
+    found_on,
+    opened_line,
+    refusals,
+)
 from timecard.cli.progress import progress_bar
-from timecard.errors import DeviceLostError, TimeCardError
+from timecard.errors import DeviceAbsentError, DeviceLostError, TimeCardError, UnsupportedError
+from timecard.mac.driver import OscillatorCapability
 from timecard.mac.firmware_image import read_image
 from timecard.mac.log import Capture, capture, write_pack
 from timecard.mac.upgrade import Preflight, Upgrade
@@ -39,7 +48,11 @@ def upgrade_command(
         file = read_image(image)
         with opened_line(options, port) as line:
             upgrade = Upgrade(line.open(UPGRADE_BAUD), HostTimebase())
-            plan = upgrade.preflight(file, holders=list if in_use else line.users, force=force)
+            try:
+                plan = upgrade.preflight(file, holders=list if in_use else line.users, force=force)
+            except (DeviceAbsentError, UnsupportedError):
+                _check_other_part(line)
+                raise
             facts = _plan_facts(plan, line.place)
             if dry_run or not plan.go:
                 options.emit(facts, _plan_lines(facts))
@@ -106,6 +119,15 @@ def log_command(
 
 
 # --- internals ---
+
+
+def _check_other_part(line: Line) -> None:
+    """No SA5X answers: a part that we know is refused by name; returns when nobody else answers either."""
+    try:
+        part = found_on(line, HostTimebase(), WearLedger())
+    except (DeviceAbsentError, UnsupportedError):
+        return
+    check_capability(part, "upgrade", OscillatorCapability.UPGRADE)
 
 
 def _plan_facts(plan: Preflight, place: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from timecard.cli import (
 from timecard.cli.common import EXIT_FAILED, EXIT_USAGE
 from timecard.errors import DeviceAbsentError, TimeCardError
 
+PROGRAM: Final = "timecard"
 EMULATORS: Final = "timecard.emulators"
 EMULATOR: Final = "virtual"
 _CLICK_ERROR: Final = cast(
@@ -63,14 +64,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
     command = typer.main.get_command(app)
     try:
-        status = command.main(args=argv, prog_name="timecard", standalone_mode=False)
+        status = command.main(args=argv, prog_name=PROGRAM, standalone_mode=False)
     except TimeCardError as error:
         return _fail(str(error), EXIT_FAILED)
     except _CLICK_ERROR as error:
-        return _fail(f"{cast(Any, error).format_message()} (see timecard --help)", EXIT_USAGE)
+        return _fail(f"{cast(Any, error).format_message()} (see {_command_of(error)} --help)", EXIT_USAGE)
     except typer.Abort:
         return _fail("interrupted", EXIT_FAILED)
     return status if isinstance(status, int) else 0
+
+
+def _command_of(error: Exception) -> str:
+    """The command that an error of the command line is about: ``timecard gnss survey``."""
+    context = getattr(error, "ctx", None)
+    return PROGRAM if context is None else str(context.command_path)
 
 
 def _load_emulator() -> Callable[[Sequence[str]], int]:

@@ -132,6 +132,8 @@ class EmulatedMosaic(ReceiverCore):
         if item is None or verb not in ("set", "get"):
             self._say(f"$R? {name}: Invalid command!\r\n", t_ns)
             return
+        if verb == "set" and item == "PVTMode" and words[:1] == ["Rover"]:
+            self._navigation.end_survey()
         problem = None
         slot = words[0] if words and ITEMS[item].slots else ""
         if verb == "set":

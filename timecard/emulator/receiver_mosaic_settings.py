@@ -145,6 +145,9 @@ MNEMONICS: Final[Mapping[str, str]] = {
     "ererst": "exeResetReceiver",
 }  # fmt: skip
 _SCALES: Final = {"UTC": 0, "GPS": 1, "GLONASS": 2, "BeiDou": 3, "Galileo": 4, "RxClock": 1}
+SURVEY_S: Final = 60
+"""Static mode averages so long here; the manual names no figure."""
+_ANY_ACCURACY: Final = 1 << 31
 Values = dict[tuple[str, str], tuple[str, ...]]
 
 
@@ -229,7 +232,8 @@ class MosaicSettings:
         cable_ns = round(float(self.current["CalibCommonDelay", ""][0]))
         width_us = max(1, round(float(width) * 1e3))
         known = {
-            "CFG_TMODE_MODE": 2 if mode == "Static" and place != "auto" else 0,
+            "CFG_TMODE_MODE": 0 if mode != "Static" else 1 if place == "auto" else 2,
+            "CFG_TMODE_SVIN_MIN_DUR": SURVEY_S, "CFG_TMODE_SVIN_ACC_LIMIT": _ANY_ACCURACY,
             "CFG_TP_TP1_ENA": int(interval != "off"), "CFG_TP_USE_LOCKED_TP1": 1,
             "CFG_TP_LEN_LOCK_TP1": width_us, "CFG_TP_LEN_TP1": width_us if sync_age == "0" else 0,
             "CFG_TP_POL_TP1": int(polarity == "Low2High"), "CFG_TP_TIMEGRID_TP1": _SCALES[scale],

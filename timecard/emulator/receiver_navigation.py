@@ -86,6 +86,10 @@ class Navigation:
         self._survey_s = 0
         self._survey_done = False
 
+    def end_survey(self) -> None:
+        """What was found is given up; the mode of the next second begins anew."""
+        self._mode = None
+
     def step(self, second_tai_s: int, satellites: int, mode: TimeMode) -> NavState:
         """The next second, with ``satellites`` of usable signal."""
         if mode != self._mode:

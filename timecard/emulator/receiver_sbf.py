@@ -34,6 +34,8 @@ _SIGNALS: Final = {
 }  # fmt: skip
 """u-blox gnssId and sigId to the guide's signal numbers."""
 _HEALTHY: Final = 1
+_AUTO_SET: Final = 1 << 6
+"""Of PVTGeodetic's mode: the fixed position is still being found."""
 
 
 def block(epoch: Epoch, number: int, revision: int, body: bytes) -> bytes:
@@ -68,7 +70,7 @@ def pvt_geodetic(epoch: Epoch) -> bytes:
             0, 1, *none, *(_NO_FLOAT,) * 5, _NO_FLOAT, _NO_FLOAT, 0, 255, 0, 0, _NO_WEEK, _NO_WEEK, 0, 0, 0,
             0, _NO_WEEK, _NO_WEEK, _NO_WEEK, 0,
         )  # fmt: skip
-    mode = 3 if nav.fix_type == 5 else 1
+    mode = 3 if nav.fix_type == 5 else 1 | (_AUTO_SET if nav.survey_active else 0)
     return _PVT.pack(
         mode, 0, math.radians(epoch.lat_1e7 / 1e7), math.radians(LON_1E7 / 1e7), HEIGHT_MM / 1e3, 48.0,
         0.0, 0.0, 0.0, _NO_FLOAT, 1e-5, 0.01, 0, 0, nav.satellites_used, 0, _NO_WEEK, _NO_WEEK, 0x30001,

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from timecard.errors import DeviceAbsentError, RefusedError, UnsupportedError
-from timecard.gnss.detect import BAUDS, RateStream, detect
+from timecard.gnss.detect import BAUDS, detect
 from timecard.gnss.driver import Receiver, ReceiverDriver
 from timecard.gnss.intent import GnssIntent
 from timecard.gnss.receivers import RECEIVERS
-from timecard.protocols import ByteStream
+from timecard.protocols import ByteStream, RateStream
 from timecard.timebase import Timebase
 from timecard.values import GnssEvent, ReceiverIdentity
 

@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from timecard.errors import DeviceAbsentError, RefusedError, UnsupportedError
 from timecard.gnss.driver import ReceiverDriver
@@ -20,7 +20,7 @@ from timecard.gnss.foreign import protocol_name
 from timecard.gnss.frame_names import sentence_id
 from timecard.gnss.framing import Framer, NmeaSentence, Rtcm3Frame, SbfBlock, UbxFrame
 from timecard.gnss.receivers import OWN, RECEIVERS
-from timecard.protocols import ByteStream
+from timecard.protocols import ByteStream, RateStream
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
 from timecard.values import CorruptData, ReceiverIdentity
@@ -40,17 +40,6 @@ _PROTOCOL_DRIVERS: Final = (("SBF", "septentrio"), ("UBX", "ublox"), ("NMEA", "n
 _NEVER_UBX: Final = frozenset({"septentrio", "nmea"})
 """On a line with UBX frames there is nothing to be asked for by these."""
 _DRIVEN: Final = ("Septentrio SBF", "NMEA")
-
-
-@runtime_checkable
-class RateStream(Protocol):
-    """A line whose rate can be changed; any other is tried at the rate that it has."""
-
-    baud: int
-
-    def set_baud(self, baud: int) -> None:
-        """Change the rate; raises ``RefusedError`` when that rate cannot be made."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,7 @@ class IntegrityMonitor:
         """Since when the time was valid at each epoch."""
         self._restarts: int | None = None
         self._forgiven = False
+        self._pulse_ns: int | None = None
         self._corrupt: deque[tuple[int, int]] = deque(maxlen=64)
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             GnssFix: self._on_fix,
@@ -128,8 +129,11 @@ class IntegrityMonitor:
         return self._board.take()
 
     def note_pulse(self, now_mono_ns: int) -> None:
-        """A pulse was seen; after the first one they are missed when they stop."""
-        self._pulse.take_pulse(now_mono_ns)
+        """A pulse was seen; after the first one they are missed when they stop.
+
+        May be called from another thread; it counts with the next ``feed`` or ``look``.
+        """
+        self._pulse_ns = now_mono_ns
 
     def note_peer_leap(self, source: str, tai_minus_utc_s: int, now_mono_ns: int) -> None:
         """What another source (a peer, a second receiver) says of TAI - UTC; compared for an hour."""
@@ -166,6 +170,9 @@ class IntegrityMonitor:
     # ------------------------------------------------------------------ inside
 
     def _begin(self, now_ns: int) -> int:
+        pulse_ns, self._pulse_ns = self._pulse_ns, None
+        if pulse_ns is not None:
+            self._pulse.take_pulse(pulse_ns)
         if self._started_ns is None:
             self._started_ns = now_ns
         return self._started_ns

@@ -6,7 +6,7 @@ said is left alone in the receiver.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -162,41 +162,3 @@ def _pulse(table: Table, base: GnssIntent) -> Pulse | None:
     )
     pulse.finish()
     return found
-
-
-# --- and back -----------------------------------------------------------------------------------------------
-
-
-def intent_text(intent: GnssIntent) -> str:
-    """The file that says this intent."""
-    lines = ["[gnss]"]
-    tables: list[str] = []
-    for field in fields(intent):
-        value = getattr(intent, field.name)
-        match value:
-            case None:
-                continue
-            case Survey():
-                tables += ["", "[gnss.survey]", *_rows(value)]
-            case FixedPosition():
-                tables += ["", "[gnss.position]", *_rows(value)]
-            case Pulse():
-                tables += ["", "[gnss.pulse]", *_rows(value)]
-            case bool() | int() | str():
-                lines.append(f"{field.name} = {_toml(value)}")
-            case _:
-                rows = [
-                    f"{system} = [{', '.join(map(_toml, names))}]" for system, names in sorted(value.items())
-                ]
-                tables += ["", "[gnss.signals]", *rows]
-    return "\n".join([*lines, *tables]) + "\n"
-
-
-def _rows(value: Survey | FixedPosition | Pulse) -> list[str]:
-    return [f"{field.name} = {_toml(getattr(value, field.name))}" for field in fields(value)]
-
-
-def _toml(value: bool | float | str) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) else repr(value)

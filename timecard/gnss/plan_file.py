@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -17,11 +20,15 @@ _LIMIT: Final = 1 << 64
 _NUMBER_OR_TEXT: Final = (int, float, str)
 
 
-def save_plan(path: Path, plan: Plan, model: str) -> None:
-    """Keep it, in place of an older one. Raises ``TimeCardError`` when the file cannot be written."""
+def save_plan(path: Path, plan: Plan, model: str, serial: str | None = None) -> None:
+    """Keep it on the disk, in place of an older one; that stays when this fails.
+
+    Raises ``TimeCardError`` when the file cannot be written.
+    """
     document = {
         "version": VERSION,
         "model": model,
+        "serial": serial,
         "store": plan.store,
         "changes": [
             {
@@ -35,17 +42,30 @@ def save_plan(path: Path, plan: Plan, model: str) -> None:
         ],
         "stored": None if plan.stored is None else {store: dict(held) for store, held in plan.stored.items()},
     }
-    new = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        new.replace(path)
+        _write(path, json.dumps(document, indent=1) + "\n")
     except OSError as error:
         raise from_oserror(str(path), "keep what to undo", error) from error
 
 
-def load_plan(path: Path) -> tuple[Plan, str]:
-    """The plan, and the receiver that it was for.
+def _write(path: Path, text: str) -> None:
+    """A name of its own for each writer, and in its place only when it is on the disk."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def load_plan(path: Path) -> tuple[Plan, str, str | None]:
+    """The plan, and model and serial number of the receiver that it was for, the latter where it is known.
 
     Raises ``RefusedError`` when there is none or the file cannot be understood, ``TimeCardError`` when it
     cannot be read.
@@ -65,12 +85,12 @@ def load_plan(path: Path) -> tuple[Plan, str]:
         raise RefusedError(str(path), _READ, f"{error}; remove the file") from error
 
 
-def _checked(document: Any) -> tuple[Plan, str]:
+def _checked(document: Any) -> tuple[Plan, str, str | None]:
     if not isinstance(document, dict) or document.get("version") != VERSION:
         raise ValueError(f"it is no plan of version {VERSION}")
-    model, store = document.get("model"), document.get("store")
-    if not isinstance(model, str) or store not in get_args(Store):
-        raise ValueError("model or store is wrong")
+    model, serial, store = document.get("model"), document.get("serial"), document.get("store")
+    if not isinstance(model, str) or not isinstance(serial, str | None) or store not in get_args(Store):
+        raise ValueError("model, serial or store is wrong")
     changes = document.get("changes")
     if not isinstance(changes, list):
         raise ValueError("changes must be a list")
@@ -79,7 +99,7 @@ def _checked(document: Any) -> tuple[Plan, str]:
         store=cast(Store, store),
         stored=_stored(document.get("stored")),
     )
-    return plan, model
+    return plan, model, serial
 
 
 def _change(each: Any) -> Change:

@@ -56,6 +56,8 @@ class _Settings(Protocol):
 
     def plan(self, intent: GnssIntent) -> Plan: ...
 
+    def plan_survey(self, survey: Survey, store: Store) -> Plan: ...
+
     def apply(self, plan: Plan) -> None: ...
 
     def undo(self, plan: Plan) -> None: ...
@@ -165,6 +167,10 @@ class UbloxReceiver:
         """Write the values that a plan found."""
         self._way().undo(plan)
         self._note_position()
+
+    def plan_survey(self, survey: Survey, store: Store = "battery") -> Plan:
+        """What ``survey_again`` writes over, to be kept for an undo."""
+        return self._way().plan_survey(survey, store)
 
     def survey_again(self, survey: Survey, store: Store = "battery") -> None:
         """Throw away the position that the receiver has, and find it anew."""

@@ -23,6 +23,8 @@ TRIES: Final = 2
 MAX_REPLY: Final = 32_768
 _START: Final = re.compile(rb"\$R([:;?!]) ?([^\r\n]{0,2000})\r?\n")
 _END: Final = re.compile(rb"(?:\A|\n)((?:COM|USB|IP|IPS|IPR|NTR|BT|WEB)\d{0,2}|STOP)>")
+_PROMPT: Final = re.compile(rb"(?:\r\n)?(?:COM|USB|IP|IPS|IPR|NTR|BT|WEB)\d{1,2}>(?:\r\n)?(?=\$|\Z)")
+_PROMPT_BEGUN: Final = re.compile(rb"(?:COM|USB|IP|IPS|IPR|NTR|BT|WEB)(?:\d{1,2}>?)?\$?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class SeptentrioLine:
         self.name = stream.name
         self._stream = stream
         self._timebase = timebase
-        self._keep = keep
+        self._give = keep
 
     def ask(self, command: str, timeout_s: float = REPLY_S, tries: int = TRIES) -> Reply:
         """Send a command and wait for its reply.
@@ -85,12 +87,18 @@ class SeptentrioLine:
         self._keep(bytes(buffer))
         return None
 
+    def _keep(self, data: bytes) -> None:
+        """Everything but the prompts that the CR before a command is answered by."""
+        self._give(_PROMPT.sub(b"", data))
+
     def _take(self, buffer: bytearray) -> tuple[str, str, str, str] | None:
         """A whole reply out of ``buffer``; what cannot be part of one is given away."""
         start = _START.search(buffer)
         if start is None:
             at = buffer.rfind(b"$R")
             free = at if at >= 0 and len(buffer) - at < READ_BYTES else len(buffer) - 1
+            if (prompt := _PROMPT_BEGUN.search(buffer)) is not None:
+                free = min(free, prompt.start())
             self._keep(bytes(buffer[: max(0, free)]))
             del buffer[: max(0, free)]
             return None

@@ -7,9 +7,18 @@ mosaic-T reference guide, "Command Line Reference". An argument that is not ours
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
-from timecard.gnss.intent import FixedPosition, GnssIntent, Pulse, Survey
+from timecard.gnss.intent import (
+    Dynamics,
+    FixedPosition,
+    GnssIntent,
+    Grid,
+    InForce,
+    NotModelled,
+    Pulse,
+    Survey,
+)
 
 Values = tuple[str, ...]
 Read = Callable[[str], Values]
@@ -35,6 +44,7 @@ _MOTIONS: Final = {"stationary": ("Low", "Static"), "pedestrian": ("Moderate", "
                    "automotive": ("Moderate", "Automotive")}  # fmt: skip
 _MAX_DELAY_NS: Final = 10_000
 _SLOT: Final = "Cartesian1"
+SURVEY_LIMITS: Final = "position: surveyed, but duration and accuracy cannot be set on this receiver"
 
 
 class Wishes:
@@ -95,7 +105,7 @@ class Wishes:
             self._want("position", "PVTMode", "Static", "", _SLOT)
             self.unsupported.append("position: this receiver takes no uncertainty with it")
             return
-        self.unsupported.append("position: a survey has neither duration nor accuracy here, it goes on")
+        self.unsupported.append(SURVEY_LIMITS)
         if self._read("PVTMode")[0] != "Static":  # else there is a position, or one is being found
             self._want("position", "PVTMode", "Static", "", "auto")
 
@@ -168,3 +178,56 @@ class Wishes:
             if asked is not None and asked not in always:
                 given = f"it is always {always[0]}" if always else "it is decided by the wiring"
                 self.unsupported.append(f"{name}: {given}")
+
+
+def in_force(read: Read, port: str) -> InForce:
+    """Settings in neutral words. Raises ``ValueError``, ``IndexError`` for what the manual does not have."""
+    left: list[NotModelled] = []
+    signals: dict[str, tuple[str, ...]] = {}
+    names = {own: name for name, own in OWN_SIGNALS.items()}
+    for own in read("SignalTracking")[0].split("+"):
+        if own in names:
+            system, name = names[own]
+            signals[system] = (*signals.get(system, ()), name)
+        else:
+            left.append(_left("SignalTracking", own))
+    delay_ns = float(read("CalibCommonDelay")[0])
+    if delay_ns != round(delay_ns):
+        left.append(_left("CalibCommonDelay", f"{delay_ns:g}"))
+    dynamics = next((name for name, own in _MOTIONS.items() if own == read("ReceiverDynamics")[:2]), None)
+    if dynamics is None:
+        left.append(_left("ReceiverDynamics", ", ".join(read("ReceiverDynamics"))))
+    pulse = _pulse_of(read("PPSParameters"))
+    if pulse is None:
+        left.append(_left("PPSParameters", ", ".join(read("PPSParameters"))))
+    # A position has no accuracy here, a survey no limits: neither fits an intent.
+    left.append(_left("PVTMode", ", ".join(read("PVTMode"))))
+    rate = read(f"COMSettings, {port}")[0] if port.startswith("COM") else ""
+    intent = GnssIntent(
+        signals=signals or None,
+        cable_delay_ns=round(delay_ns) if delay_ns == round(delay_ns) else None,
+        pulse=pulse,
+        rate_hz=1,
+        elevation_mask_deg=int(read("ElevationMask, PVT")[0]),
+        antenna_watch=True,
+        jamming_watch=True,
+        dynamics=cast(Dynamics | None, dynamics),
+        utc_standard="auto",
+        baud=int(rate.removeprefix("baud")) if rate else None,
+    )
+    return InForce(intent=intent, left_over=tuple(left))
+
+
+def _pulse_of(values: Values) -> Pulse | None:
+    interval, polarity, delay, scale, age, width_ms = values[:6]
+    grid = next((name for name, own in _GRIDS.items() if own == scale), None)
+    if interval != "sec1" or float(delay) or grid is None or age not in ("0", "1"):
+        return None
+    width_us = round(float(width_ms) * 1e3)
+    return Pulse(
+        locked_only=age == "1", width_us=width_us, rising=polarity == "Low2High", grid=cast(Grid, grid)
+    )
+
+
+def _left(key: str, value: str) -> NotModelled:
+    return NotModelled(key=key, value=value, reason="not modelled")

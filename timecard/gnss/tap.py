@@ -15,10 +15,10 @@ import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from timecard.errors import RefusedError, from_oserror
-from timecard.protocols import ByteStream
+from timecard.protocols import ByteStream, RateStream
 
 MAX_READERS: Final = 16
 SEND_BUFFER_BYTES: Final = 131_072
@@ -179,7 +179,7 @@ class _Reader:
 
 
 class TappedStream:
-    """A ``ByteStream`` whose bytes go to a tap as well. Everything else is the stream's own."""
+    """A ``ByteStream`` whose bytes go to a tap as well; ``tapped`` makes it."""
 
     def __init__(self, stream: ByteStream, tap: Tap) -> None:
         self.name = stream.name
@@ -196,9 +196,27 @@ class TappedStream:
         """As the stream's own; readers of the tap do not see it."""
         self._stream.write(data)
 
-    def __getattr__(self, name: str) -> Any:
-        """Rate, line errors and whatever else the stream has."""
-        return getattr(self._stream, name)
+
+class TappedRateStream(TappedStream):
+    """A ``RateStream`` whose bytes go to a tap as well."""
+
+    def __init__(self, stream: RateStream, tap: Tap) -> None:
+        super().__init__(stream, tap)
+        self._rated = stream
+
+    @property
+    def baud(self) -> int:
+        """As the stream's own."""
+        return self._rated.baud
+
+    def set_baud(self, baud: int) -> None:
+        """As the stream's own."""
+        self._rated.set_baud(baud)
+
+
+def tapped(stream: ByteStream, tap: Tap) -> TappedStream:
+    """The stream with its bytes going to ``tap`` too; the rate can be changed if the stream's can."""
+    return TappedRateStream(stream, tap) if isinstance(stream, RateStream) else TappedStream(stream, tap)
 
 
 def _bound(address: TapAddress) -> socket.socket:

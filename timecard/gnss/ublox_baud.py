@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from timecard.errors import DeviceTimeoutError, RefusedError
-from timecard.gnss.ublox_line import Answer, RateStream, UbloxLine
+from timecard.gnss.ublox_line import Answer, UbloxLine
+from timecard.protocols import RateStream
 
 SET_S: Final = 0.5
 """How long to wait for an acknowledgement that may not be heard."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, TypeVar
 
 from timecard.errors import DeviceAbsentError, DeviceTimeoutError
 from timecard.gnss import ublox_messages as ubx
 from timecard.gnss.foreign import protocol_name
 from timecard.gnss.receivers.ublox_timing import UbloxDecoder
 from timecard.gnss.ubx import Framer, UbxFrame, encode
-from timecard.protocols import ByteStream
+from timecard.protocols import ByteStream, RateStream
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
 from timecard.values import CorruptData, GnssEvent, ReceiverIdentity
@@ -31,17 +31,6 @@ _SAMPLE_BYTES: Final = 2048
 _FLUSH: Final = bytes([0x55]) * 64
 """Ends what a receiver may have half received at another rate."""
 T = TypeVar("T")
-
-
-@runtime_checkable
-class RateStream(Protocol):
-    """A line whose rate can be changed."""
-
-    baud: int
-
-    def set_baud(self, baud: int) -> None:
-        """Change the rate; raises ``RefusedError`` when that rate cannot be made."""
-        ...
 
 
 class Answer(Enum):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from timecard.errors import RefusedError
 from timecard.gnss import ublox_messages as ubx
-from timecard.gnss.intent import Change, GnssIntent, InForce, Plan, Store
+from timecard.gnss.intent import Change, GnssIntent, InForce, Plan, Store, Survey
 from timecard.gnss.ublox_fields import (
     BAUD,
     DEFAULT_BAUD,
@@ -23,9 +23,10 @@ from timecard.gnss.ublox_fields import (
     Values,
     epochs_per_s,
 )
-from timecard.gnss.ublox_line import RateStream, UbloxLine
+from timecard.gnss.ublox_line import UbloxLine
 from timecard.gnss.ublox_settings import field_keys, intent_of, is_same_place, keys_of
 from timecard.gnss.ublox_slave import GUARD_KEYS, taken_from_slave
+from timecard.protocols import RateStream
 
 CONFIGURE: Final = "configure GNSS receiver"
 LAYERS: Final = {"ram": 1, "battery": 3, "flash": 7}
@@ -108,6 +109,13 @@ class Planner:
         present = self._read_for([name for keys in wanted.values() for name in keys])
         return self._plan_from(present, wanted, layers, "battery")
 
+    def plan_survey(self, survey: Survey, store: Store) -> Plan:
+        """What ``survey_again`` writes over, to be kept for an undo: also where there is a position."""
+        wanted = keys_of(GnssIntent(position=survey))["position"]
+        present = self._read_for(wanted)
+        values = {name: value for name, value in wanted.items() if name in present}
+        return self._differences(present, values, LAYERS[store], store)
+
     def _read_for(self, names: Iterable[str]) -> dict[str, int]:
         present = self.read([*names, TIME_MODE, *GUARD_KEYS])
         if present.get(TIME_MODE) == FIXED:
@@ -122,6 +130,11 @@ class Planner:
             reasons = (*reasons, "baud: the rate of this line cannot be changed from here")
         if reasons:
             raise RefusedError(self._name, _PLAN, "; ".join(reasons))
+        return self._differences(present, values, layers, store, unsupported)
+
+    def _differences(
+        self, present: Values, values: Values, layers: int, store: Store, unsupported: tuple[str, ...] = ()
+    ) -> Plan:
         stored = self._stored(values, present, layers)
         later = stored.after_restart if stored else []
         changes = []

@@ -87,11 +87,6 @@ def wanted_by_field(options: UbloxOptions, baud: int = DEFAULT_BAUD) -> dict[str
     return wanted
 
 
-def wanted_values(options: UbloxOptions) -> dict[str, int]:
-    """The profile: key name to value."""
-    return {key: value for keys in wanted_by_field(options).values() for key, value in keys.items()}
-
-
 _ALWAYS: Final = frozenset(Capability) - {Capability.SURVEY, Capability.FIXED_POSITION}
 _TIMING: Final = frozenset(Capability)
 

@@ -117,6 +117,8 @@ class PartLimits:
     steps_phase: bool = False
     """Its phase meter tells; a phase that was small and grows beyond ``phase_runaway_ns`` is a fault."""
     phase_runaway_ns: float = 1_000.0
+    phase_resolution_ns: float = 0.0
+    """Step of its phase meter."""
 
 
 class Opener(Protocol):
@@ -152,6 +154,8 @@ class OscillatorDriver:
     """Ask who is there at ``baud``, in at most 2 s; changes nothing in any known part."""
     open: Opener | None
     limits: PartLimits
+    timescale_model: str | None = None
+    """The appliance's model of its noise (``appliance.timescale.models``); None: nobody characterised it."""
     open_i2c: Callable[[I2cPort, Timebase], Oscillator] | None = None
     """For parts on the I2C bus instead of a serial port."""
 

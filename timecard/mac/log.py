@@ -16,20 +16,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import platform
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from timecard.errors import DeviceLostError, TimeCardError, from_oserror
-from timecard.protocols import ByteStream
+from timecard.protocols import ByteStream, RateStream
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
-from timecard.values import OscillatorIdentity, OscillatorStatus
+from timecard.values import OscillatorIdentity, OscillatorStatus, Reading
 
 MAX_RAW_BYTES: Final = 64 << 20
 MAX_FAILURES: Final = 5
@@ -65,7 +66,7 @@ class Part(Protocol):
 
 
 class RecordingStream:
-    """A stream that writes down what goes through it. Attributes of the stream itself stay reachable."""
+    """A ``ByteStream`` that writes down what goes through it; ``recorded`` makes it."""
 
     def __init__(self, stream: ByteStream, now_unix_ns: Callable[[], int] = time.time_ns) -> None:
         self.name = stream.name
@@ -75,9 +76,6 @@ class RecordingStream:
         self._now_unix_ns = now_unix_ns
         self._lines: list[str] = []
         self._bytes = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
     def read(self, max_bytes: int, timeout_s: float) -> bytes:
         """As of the stream itself."""
@@ -108,6 +106,37 @@ class RecordingStream:
         self._lines.append(line)
 
 
+class RecordingRateStream(RecordingStream):
+    """A ``RateStream`` that writes down what goes through it."""
+
+    def __init__(self, stream: RateStream, now_unix_ns: Callable[[], int] = time.time_ns) -> None:
+        super().__init__(stream, now_unix_ns)
+        self._rated = stream
+
+    @property
+    def baud(self) -> int:
+        """As of the stream itself."""
+        return self._rated.baud
+
+    def set_baud(self, baud: int) -> None:
+        """As of the stream itself."""
+        self._rated.set_baud(baud)
+        self.mark(f"{baud} baud")
+
+
+def recorded(stream: ByteStream, now_unix_ns: Callable[[], int] = time.time_ns) -> RecordingStream:
+    """The stream, written down; its rate can be changed if the stream's can."""
+    if isinstance(stream, RateStream):
+        return RecordingRateStream(stream, now_unix_ns)
+    return RecordingStream(stream, now_unix_ns)
+
+
+def readings_of(part: object) -> tuple[Reading, ...]:
+    """What a driver reads beyond its status when it is asked for everything; raises as its ``status``."""
+    readings: tuple[Reading, ...] = getattr(part, "readings", tuple)()
+    return readings
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
     """What was heard of a part."""
@@ -134,10 +163,11 @@ def capture(
     progress: Callable[[int, int], None] | None = None,
     now_unix_ns: Callable[[], int] = time.time_ns,
 ) -> Capture:
-    """Ask who is there, then for everything it measures, once in ``interval_s``.
+    """Ask who is there, then for everything it measures, once in ``interval_s`` until ``seconds`` are over.
 
-    A round that fails is noted; ``MAX_FAILURES`` in a row end the capture. Never raises a hardware error but
-    ``DeviceLostError`` of the very first exchange: what was heard of an ill part is the point.
+    A part that takes longer for a round than ``interval_s`` gives fewer rounds. A round that fails is noted;
+    ``MAX_FAILURES`` in a row end the capture. Never raises a hardware error but ``DeviceLostError`` of the
+    very first exchange: what was heard of an ill part is the point.
     """
     rounds: list[tuple[int, OscillatorStatus]] = []
     failures: list[tuple[int, str]] = []
@@ -155,9 +185,13 @@ def capture(
         wait_ns = start_ns + round(number * interval_s * NS_PER_S) - timebase.mono_ns()
         if wait_ns > 0:
             timebase.sleep_s(wait_ns / NS_PER_S)
+        if number and timebase.mono_ns() - start_ns >= seconds * NS_PER_S:
+            break
         stream.mark(f"round {number + 1} of {total}")
         try:
             rounds.append((now_unix_ns(), part.status(full=True)))
+            at_ns, status = rounds[-1]  # kept even when the rest of the round fails
+            rounds[-1] = (at_ns, replace(status, readings=(*status.readings, *readings_of(part))))
             in_a_row = 0
         except TimeCardError as error:
             failures.append((now_unix_ns(), str(error)))
@@ -171,7 +205,10 @@ def capture(
 
 
 def write_pack(path: Path, stream: RecordingStream, heard: Capture, remark: str = "") -> None:
-    """Write the pack; raises ``CardPermissionError`` and others of ``errors`` when it cannot."""
+    """Write the pack, whole or not at all.
+
+    Raises ``CardPermissionError`` and others of ``errors`` when it cannot.
+    """
     facts = {
         "format": FORMAT,
         "remark": remark,
@@ -181,11 +218,19 @@ def write_pack(path: Path, stream: RecordingStream, heard: Capture, remark: str 
         "raw_entries_dropped": stream.dropped,
         "versions": _versions(),
     }
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as pack:
-            pack.writestr(PACK, json.dumps(facts, indent=2) + "\n")
-            pack.writestr(RAW, stream.text())
-            pack.writestr(TELEMETRY, telemetry_csv(heard))
+        try:
+            with fresh.open("wb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as pack:
+                    pack.writestr(PACK, json.dumps(facts, indent=2) + "\n")
+                    pack.writestr(RAW, stream.text())
+                    pack.writestr(TELEMETRY, telemetry_csv(heard))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
     except OSError as error:
         raise from_oserror(str(path), "write the capture pack", error) from error
 

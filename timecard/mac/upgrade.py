@@ -180,7 +180,7 @@ class Upgrade:
         raise DeviceTimeoutError(
             self._stream.name,
             "enter the boot loader",
-            f"no [=BSL] in {LOADER_TRIES} tries; nothing was changed",
+            f"no [=BSL] in {LOADER_TRIES} tries; the firmware is as before; the part was told to restart",
         )
 
     def _finish(self) -> None:

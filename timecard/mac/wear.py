@@ -21,6 +21,8 @@ from typing import Any, Final
 from timecard.errors import CardPermissionError, RefusedError, from_oserror
 
 VERSION: Final = 1
+WRITES_FILE: Final = "oscillator-writes.json"
+"""The usual name of the state file."""
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_PARTS: Final = 1_000
 MAX_NAME: Final = 64

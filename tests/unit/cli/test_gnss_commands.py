@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -100,7 +101,8 @@ def test_status_as_text_on_a_plain_port(f9t: Path, run: Run) -> None:
     assert (status, err) == (0, "")
     shown = {line[:12].strip(): line[13:] for line in out.splitlines()}
     assert shown["receiver"] == "ZED-F9T TIM 2.20 29.20"
-    assert shown["time"].startswith("valid")
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC, valid", shown["time"])
+    assert shown["jamming"].startswith("monitor off")
     assert shown["leap second"] == "TAI-UTC 37 s (GPS), none announced"
     assert shown["antenna"] == "OK, powered"
     assert "dBHz" in out
@@ -111,6 +113,24 @@ def test_status_of_a_mosaic(mosaic: Path, run: Run) -> None:
     assert facts["driver"] == "septentrio"
     assert facts["fix"]["time_valid"] is True
     assert "pulse" not in facts["not_heard"]
+    assert facts["corrupt_bytes"] == 0, "the prompt that answers our own question"
+    assert facts["receiver"]["serial"] == "3600001"
+    assert facts["settings"]["elevation_mask_deg"] == 10
+
+
+def test_the_receiver_of_an_undo_is_known_by_its_number(mosaic: Path, tmp_path: Path, run: Run) -> None:
+    at = ("--port", mosaic, "--state", tmp_path)
+    intent = tmp_path / "intent.toml"
+    intent.write_text('[gnss]\ncable_delay_ns = 12\nstore = "ram"\n', encoding="utf-8")
+    assert facts_of(run("configure", intent, *at, "--json"))["written"] is True
+    (kept,) = (tmp_path / "gnss-undo").iterdir()
+    text = kept.read_text()
+    kept.write_text(text.replace("3600001", "3600002"))
+    status, _, err = run("configure", "--undo", *at)
+    assert status == 1
+    assert "about a mosaic-T 3600002, and a mosaic-T 3600001 answers" in err
+    kept.write_text(text)
+    assert facts_of(run("configure", "--undo", *at, "--json"))["written"] is True
 
 
 def test_status_without_a_word_to_the_receiver(nmea: Path, run: Run) -> None:
@@ -131,7 +151,8 @@ def test_configure_shows_writes_once_and_takes_back(f9t: Path, tmp_path: Path, r
     planned = json.loads(out)
     assert planned["written"] is False
     keys = {change["key"] for change in planned["changes"]}
-    assert {"CFG_TP_ANT_CABLEDELAY", "CFG_MSGOUT_UBX_TIM_TP_UART1"} <= keys
+    assert "CFG_MSGOUT_UBX_TIM_TP_UART1" in keys
+    assert "CFG_TP_ANT_CABLEDELAY" not in keys, "a delay that is set stays"
 
     done = facts_of(run("configure", "--time-card", *at))
     assert done["written"] is True
@@ -143,7 +164,7 @@ def test_configure_shows_writes_once_and_takes_back(f9t: Path, tmp_path: Path, r
     intent.write_text('[gnss]\nprofile = "time-card"\ncable_delay_ns = 251\n', encoding="utf-8")
     one = facts_of(run("configure", intent, *at))
     assert [(each["key"], each["before"], each["after"]) for each in one["changes"]] == [
-        ("CFG_TP_ANT_CABLEDELAY", 0, 251)
+        ("CFG_TP_ANT_CABLEDELAY", 50, 251)
     ]
     back = facts_of(run("configure", "--undo", *at))
     assert [each["key"] for each in back["changes"]] == ["CFG_TP_ANT_CABLEDELAY"]
@@ -220,11 +241,17 @@ def test_a_fixed_position_is_set_and_a_survey_followed(tmp_path: Path, run: Run)
     path = tmp_path / "tty"
     with emulated("--pty", path, "--receiver", "f9t"):
         at = ("--port", path, "--json")
-        facts = facts_of(run("survey", "--fixed", "47.3769,8.5417,470.0", "--state", tmp_path, *at))
+        kept = ("--state", tmp_path)
+        facts = facts_of(run("survey", "--fixed", "47.3769,8.5417,470.0", *kept, *at))
         assert {change["setting"] for change in facts["changes"]} == {"position"}
-        assert facts_of(run("survey", "--min-seconds", 60, "--sigma", 50, "--detach", *at))["started"] is True
+        assert (
+            facts_of(run("survey", "--min-seconds", 60, "--sigma", 50, "--detach", *kept, *at))["started"]
+            is True
+        )
         facts = facts_of(run("status", *at))
         assert facts["survey"]["active"] is True
+        facts_of(run("configure", "--undo", *kept, *at))
+        assert facts_of(run("survey", "--fixed", "47.3769,8.5417,470.0", *kept, *at))["changes"] == []
 
 
 # --- capture and replay ---
@@ -261,6 +288,20 @@ def test_every_recording_replays_line_by_line(shared_dir: Path, run: Run) -> Non
         events = [json.loads(line) for line in out.splitlines()]
         assert sum(json.loads(err)["events"].values()) == len(events)
         assert all(event["event"] for event in events)
+
+
+def test_replay_as_a_series_of_seconds(shared_dir: Path, run: Run) -> None:
+    path = shared_dir / "data/gnss/u-blox-m8t-time.log"
+    status, out, err = run("replay", path, "--series", "--json")
+    assert status == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    seconds = [int(row["tai_ns"]) for row in rows if row["tai_ns"] is not None]
+    assert len(seconds) > 50
+    assert seconds == sorted(set(seconds))
+    assert any(row["qerr_ns"] is not None and row["fix_ok"] for row in rows)
+    assert json.loads(err)["events"]["PulseLabel"] > 50
+    status, out, _ = run("replay", path, "--series")
+    assert (status, len(out.splitlines())) == (0, len(rows))
 
 
 def test_replay_skips_the_header_and_names_what_is_foreign(shared_dir: Path, run: Run) -> None:

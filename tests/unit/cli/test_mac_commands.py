@@ -23,12 +23,14 @@ import pytest
 
 from tests.unit.emulator_devices.wire import START_NS, SteadyPulses
 from timecard.cli import main as cli
+from timecard.cli.mac_status import ABOVE
 from timecard.emulator.csac import EmulatedCsac
 from timecard.emulator.models import OSCILLATORS
 from timecard.emulator.oscillator import model_oscillator
 from timecard.emulator.sa5x import EmulatedSa5x
 from timecard.emulator.sa5x_loader import build_image
 from timecard.emulator.serial_part import SerialPart
+from timecard.mac.oscillators.sa5x_tables import READINGS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -148,6 +150,26 @@ def test_status_of_a_csac(csac: Path, run: Run) -> None:
     assert (status, err) == (0, "")
     assert "csac" in out
     assert "lock         locked" in out
+    assert "DiscOK       off" in out
+    assert "writes       0 of 10000 non-volatile ones by this program (0 of 24 today)" in out
+    names = [line.split("  ")[0] for line in out.splitlines()]
+    assert not {"Steer", "Phase", "Temp"} & set(names)
+    assert "Contrast" in names
+
+
+def test_status_of_an_sa5x_says_each_thing_once(on_pty: Callable[[SerialPart], PtyPart], run: Run) -> None:
+    line = on_pty(EmulatedSa5x(*parts(), START_NS))
+    status, out, err = run("mac", "status", "--port", line.path)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    width = len("DisciplineThresholdPps0")
+    assert all(line[width] == " " and line[width + 1] != " " for line in lines)
+    told = {line[:width].strip(): line[width + 1 :] for line in lines}
+    assert len(told) == len(lines)
+    assert told["PpsWidth"].partition(" ")[0].isdecimal()
+    assert not ABOVE["sa5x"] & set(told)
+    assert ABOVE["sa5x"] <= set(READINGS)
+    assert "None" not in out
 
 
 def test_status_of_an_mro50_by_registers(art: Path, run: Run) -> None:
@@ -201,6 +223,7 @@ def test_wrong_commands(argv: tuple[str, ...], message: str, run: Run) -> None:
     status, out, err = run("mac", *argv)
     assert (status, out) == (2, "")
     assert message in err
+    assert f"(see timecard mac {argv[0]} --help)" in err
 
 
 # --- steering ---
@@ -238,6 +261,40 @@ def test_what_a_part_cannot_do_is_refused(art: Path, run: Run) -> None:
     assert facts["in_force_ppb"] == pytest.approx(0.3)
 
 
+def test_a_part_that_cannot_store_is_not_touched(csac: Path, run: Run) -> None:
+    before = facts_of(run("mac", "status", "--vfio-user", csac, "--json"))
+    for argv in (("steer", "7", "--store"), ("discipline", "on", "--time-constant", "100", "--store")):
+        status, out, err = run("mac", *argv, "--vfio-user", csac)
+        assert (status, out) == (3, "")
+        assert "a csac cannot store" in err
+    status, out, err = run("mac", "discipline", "on", "--time-constant", "5", "--vfio-user", csac)
+    assert (status, out) == (3, "")
+    assert "10 to 10000 s" in err
+    after = facts_of(run("mac", "status", "--vfio-user", csac, "--json"))
+    assert after["status"]["frequency_ppb"] == before["status"]["frequency_ppb"]
+    assert after["writes"] == before["writes"]
+
+
+def test_folded_steering_is_told(on_pty: Callable[[SerialPart], PtyPart], run: Run) -> None:
+    line = on_pty(EmulatedCsac(*parts(), START_NS))
+    status, out, err = run("mac", "steer", "2", "--latch", "--port", line.path)
+    assert (status, err) == (0, "")
+    assert "in force     0.000000 ppb" in out
+    assert "folded       2.000000 ppb into the base frequency" in out
+
+
+def test_a_latch_that_would_not_last_is_refused(on_pty: Callable[[SerialPart], PtyPart], run: Run) -> None:
+    line = on_pty(EmulatedSa5x(*parts(), START_NS))
+    status, out, err = run("mac", "steer", "2", "--latch", "--port", line.path)
+    assert (status, out) == (3, "")
+    assert "give --store as well" in err
+    facts = facts_of(run("mac", "status", "--port", line.path, "--json"))
+    assert (facts["status"]["frequency_ppb"], facts["writes"]["life"]) == (0.0, 0)
+    steer = ("mac", "steer", "2", "--latch", "--store", "--take-over", "--port", line.path, "--json")
+    facts = facts_of(run(*steer))
+    assert facts["folded_ppb"] == pytest.approx(2.0)
+
+
 # --- firmware ---
 
 
@@ -268,6 +325,15 @@ def test_a_wrong_file_is_refused_before_anything_is_opened(tmp_path: Path, run: 
     assert "no footer" in err
 
 
+def test_a_part_of_another_family_takes_no_firmware(
+    on_pty: Callable[[SerialPart], PtyPart], image: Path, run: Run
+) -> None:
+    line = on_pty(EmulatedCsac(*parts(), START_NS))
+    status, out, err = run("mac", "upgrade", image, "--port", line.path)
+    assert (status, out) == (3, "")
+    assert "a csac cannot upgrade; it can: " in err
+
+
 def test_a_part_without_firmware_is_logged_named_and_repaired(
     on_pty: Callable[[SerialPart], PtyPart], image: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -293,7 +359,8 @@ def test_a_log_has_bytes_telemetry_and_no_host(
     pack = tmp_path / "pack.zip"
     argv = ("mac", "log", pack, "--seconds", "1", "--interval", "0.25", "--remark", "drifts")
     facts = facts_of(run(*argv, "--port", line.path, "--json"))
-    assert (facts["rounds"], facts["failures"]) == (4, [])
+    assert 1 <= facts["rounds"] <= 4
+    assert facts["failures"] == []
     with zipfile.ZipFile(pack) as archive:
         assert sorted(archive.namelist()) == ["pack.json", "raw.log", "telemetry.csv"]
         raw, table, about = (
@@ -308,7 +375,7 @@ def test_a_log_has_bytes_telemetry_and_no_host(
         bytes.fromhex(data)
     assert ' TX "^" 5e\n' in raw
     found = list(csv.DictReader(io.StringIO(table)))
-    assert len(found) == 4
+    assert len(found) == facts["rounds"]
     assert found[0]["locked"] == "1"
     about_facts = json.loads(about)
     assert (about_facts["remark"], about_facts["part"]["serial"]) == ("drifts", "1209CS00909")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
+from appliance.events import OscillatorReport
 from appliance.module_loop import ModuleLoop
+from appliance.sources import OscillatorSource
 from timecard.boards import Role
 from timecard.card import card_on_bus
 from timecard.emulator.virtual_card import InProcessCard, build_in_process
-from timecard.errors import TimeCardError
 from timecard.mac.driver import SelfDiscipline
 from timecard.mac.oscillators.sa5x import Sa5x
 
@@ -72,12 +71,15 @@ def test_a_module_that_starts_anew_is_taken_over_again() -> None:
     module.sync_pulse()
     virtual.timebase.sleep_s(3)
     loop.follow()
-    loop.status()
+    source = OscillatorSource(loop, virtual.timebase, on_start=loop.take_over)
+    source.runner.step()
+    loop.follow()
     virtual.inject("mac-reset")
-    with contextlib.suppress(TimeCardError):
-        loop.status()  # the restart cuts the answer short
-    virtual.timebase.sleep_s(10)
-    status = loop.status()
-    assert status.disciplining is False
-    assert status.resets == 1
+    seen = []
+    for _ in range(12):
+        seen += [e.status for e in source.runner.step() if isinstance(e, OscillatorReport)]
+        virtual.timebase.sleep_s(1)
+    assert any(status.resets == 1 and not status.locked for status in seen), "said before all else"
+    assert seen[-1].disciplining is False
+    assert seen[-1].phase_ns is not None, "the phase meter is on again"
     assert loop.set_frequency_ppb(0.5) == pytest.approx(0.5, abs=1e-6)

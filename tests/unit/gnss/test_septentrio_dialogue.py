@@ -32,6 +32,7 @@ from timecard.values import (
     RfStatus,
     SignalView,
     SpoofingState,
+    SurveyStatus,
 )
 
 HERE = FixedPosition(x_m=4_279_269.33, y_m=642_725.46, z_m=4_670_586.50)
@@ -156,6 +157,45 @@ def test_a_survey_that_goes_on_or_a_position_is_kept() -> None:
     receiver.apply(receiver.plan(GnssIntent(position=HERE)))
     assert receiver.plan(GnssIntent(position=Survey())).changes == ()
     assert device._mosaic.current["PVTMode", ""][2] == "Cartesian1"
+
+
+def test_a_survey_begins_anew_and_ends_and_can_be_taken_back() -> None:
+    receiver, wire, device = mosaic()
+    receiver.apply(receiver.plan(GnssIntent(position=HERE)))
+    wire.time.sleep_s(3.0)
+    receiver.poll(0.0)
+    for mode in ("Cartesian1", "auto"):  # from a fixed position, and from a survey that is done
+        plan = receiver.plan_survey(Survey())
+        assert [
+            change.before.split(", ")[2] for change in plan.changes if isinstance(change.before, str)
+        ] == ([mode] if mode != "auto" else [])
+        written(wire)
+        receiver.survey_again(Survey())
+        assert [command.split(",")[1] for command in written(wire)] == [" Rover", " Static", " Current"]
+        events_of(receiver, wire, 3.0)
+        told = [each for each in events_of(receiver, wire, 80.0) if isinstance(each, SurveyStatus)]
+        assert (told[0].active, told[0].valid) == (True, False)
+        assert (told[-1].active, told[-1].valid) == (False, True)
+        if plan.changes:
+            first = plan
+    receiver.undo(first)
+    assert device._mosaic.current["PVTMode", ""][2] == "Cartesian1"
+
+
+def test_what_is_in_force_can_be_read() -> None:
+    wanted = GnssIntent(
+        signals={"GPS": ("L1C/A", "L5"), "GAL": ("E1",)}, cable_delay_ns=-20, elevation_mask_deg=15,
+        pulse=Pulse(width_us=500, rising=False, grid="GAL", locked_only=False), dynamics="stationary",
+    )  # fmt: skip
+    receiver, _, _ = mosaic(wanted)
+    receiver.start()
+    found = receiver.settings()
+    for name in ("signals", "cable_delay_ns", "elevation_mask_deg", "pulse", "dynamics"):
+        assert getattr(found.intent, name) == getattr(wanted, name), name
+    assert (found.intent.baud, found.intent.rate_hz, found.intent.position) == (115_200, 1, None)
+    assert [(each.key, each.value) for each in found.left_over] == [
+        ("SignalTracking", "GPSL2PY"), ("PVTMode", "Rover, StandAlone+SBAS+DGNSS, auto"),
+    ]  # fmt: skip
 
 
 def test_events_of_a_mosaic_as_configured_by_us() -> None:

@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 
 from timecard.errors import RefusedError, TimeCardError
-from timecard.gnss.tap import MAX_READERS, Tap, TapAddress, TappedStream, parse_tap_address
-from timecard.gnss.ublox_line import RateStream
+from timecard.gnss.tap import (
+    MAX_READERS,
+    Tap,
+    TapAddress,
+    TappedRateStream,
+    TappedStream,
+    parse_tap_address,
+    tapped,
+)
+from timecard.protocols import RateStream
 
 
 class Line:
@@ -143,10 +151,24 @@ def test_there_are_only_so_many_readers(tap: Tap) -> None:
 
 def test_a_tapped_line_can_still_change_its_rate(tap: Tap) -> None:
     line = Line()
-    stream = TappedStream(line, tap)
+    stream = tapped(tapped(line, tap), tap)
     assert isinstance(stream, RateStream)
+    # Python 3.12 looks in the class, not in ``__getattr__``.
+    assert {"baud", "set_baud"} <= set(vars(TappedRateStream))
     stream.set_baud(9_600)
     assert (stream.baud, line.baud) == (9_600, 9_600)
+
+
+def test_a_tapped_line_without_a_rate_has_none(tap: Tap) -> None:
+    class Plain:
+        name = "plain"
+
+        def read(self, max_bytes: int, timeout_s: float) -> bytes:
+            return b""
+
+        def write(self, data: bytes) -> None: ...
+
+    assert not isinstance(tapped(Plain(), tap), RateStream)
 
 
 def test_closing_ends_the_readers_and_removes_the_socket(tmp_path: Path) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from pyubx2 import cfgname2key
 
-from timecard.gnss.ublox_profile import FixedPosition, UbloxOptions, family_of, wanted_values
+from timecard.gnss.ublox_profile import FixedPosition, UbloxOptions, family_of, wanted_by_field
+
+
+def wanted_values(options: UbloxOptions) -> dict[str, int]:
+    return {key: value for keys in wanted_by_field(options).values() for key, value in keys.items()}
 
 
 def test_every_key_exists_and_fits_one_message() -> None:

@@ -23,7 +23,6 @@ from timecard.gnss.intent import (
     Survey,
     UtcStandard,
 )
-from timecard.gnss.intent_file import intent_text, parse_gnss_intent
 from timecard.gnss.ublox_fields import FIELD_OF, READ_KEYS, SIGNAL_KEYS, SYSTEM_KEYS, message_key
 from timecard.gnss.ublox_key_codec import key_id, valget_reply, valset, value_bytes
 from timecard.gnss.ublox_settings import intent_of, keys_of
@@ -104,12 +103,6 @@ def test_every_value_fits_its_key_and_no_key_is_foreign(intent: GnssIntent) -> N
         for key, value in keys.items():
             assert FIELD_OF[key] == field
             value_bytes(key, value)
-
-
-@settings(max_examples=50, deadline=None)
-@given(intents)
-def test_an_intent_can_be_written_as_a_file_and_read_again(intent: GnssIntent) -> None:
-    assert parse_gnss_intent(intent_text(intent)) == intent
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from timecard.gnss.intent import TIME_CARD, Pulse, Survey
-from timecard.gnss.intent_file import intent_text, parse_gnss_intent
 from timecard.gnss.ublox_fields import FIELD_OF
 from timecard.gnss.ublox_settings import keys_of
 from timecard.gnss.ucenter import UcenterExport, load_ucenter, parse_ucenter
@@ -49,7 +48,6 @@ def test_it_says_this_intent(export: UcenterExport) -> None:
     )
     assert (intent.antenna_supply, intent.antenna_watch, intent.jamming_watch) == (True, True, False)
     assert (intent.dynamics, intent.utc_standard, intent.messages) == ("stationary", "auto", None)
-    assert parse_gnss_intent(intent_text(intent)) == intent
 
 
 def test_intent_and_file_agree_on_every_key_they_share(export: UcenterExport) -> None:

@@ -17,8 +17,9 @@ from timecard.errors import (
     RefusedError,
     UnsupportedError,
 )
+from timecard.mac.alarm_names import names_of
 from timecard.mac.driver import OscillatorCapability, SelfDiscipline
-from timecard.mac.oscillators.csac import alarm_names, checksum
+from timecard.mac.oscillators.csac import ALARMS, checksum
 from timecard.mac.oscillators.csac_telemetry import TelemetryError, parse_telemetry
 
 SAMPLE = "0,0x0000,1209CS00909,0x0010,4381,0.86,1.573,17.62,0.99,28.26,-24,---,-1,1,586969,586757,1.0"
@@ -122,6 +123,10 @@ def test_what_the_loop_cannot_have_is_refused() -> None:
         bench.part.begin_self_disciplining(SelfDiscipline(time_constant_s=30))
     with pytest.raises(UnsupportedError, match="phase_limit"):
         bench.part.begin_self_disciplining(SelfDiscipline(time_constant_s=300, phase_limit_ns=1000))
+    for seconds in (5, 10_001):
+        with pytest.raises(RefusedError, match=f"{seconds} s: it takes 10 to 10000 s"):
+            bench.part.begin_self_disciplining(SelfDiscipline(time_constant_s=seconds))
+    assert bench.wear.usage("csac", bench.device.kind.serial).life == 1  # that of D30
     bench.part.sync_pulse()
     bench.part.set_frequency_ppb(100.0)
     bench.run(20)
@@ -182,9 +187,9 @@ def test_silence_and_noise() -> None:
 
 
 def test_the_words_of_alarms() -> None:
-    assert alarm_names(0) == ()
-    assert alarm_names(0x4801) == ("signal contrast low", "TCXO control voltage high", "stack overflow")
-    assert alarm_names(0x8008) == ("alarm bit 3", "alarm bit 15")
+    assert names_of(0, ALARMS) == ()
+    assert names_of(0x4801, ALARMS) == ("signal contrast low", "TCXO control voltage high", "stack overflow")
+    assert names_of(0x8008, ALARMS) == ("alarm bit 3", "alarm bit 15")
     assert OscillatorCapability.STORE not in PartBench("csac").part.capabilities
 
 
@@ -192,6 +197,9 @@ def test_the_guides_telemetry_and_the_words_instead_of_numbers() -> None:
     telemetry = parse_telemetry(SAMPLE)
     assert (telemetry.serial, telemetry.mode, telemetry.steer) == ("1209CS00909", 0x10, -24)
     assert (telemetry.phase_ns, telemetry.tod_s, telemetry.lock_s) == (-1, 586969, 586757)
+    assert {reading.name: reading.value for reading in telemetry.readings()}["DiscOK"] == "1 locked"
+    no_loop = parse_telemetry(SAMPLE.replace("0x0010", "0x0004"))
+    assert {reading.name: reading.value for reading in no_loop.readings()}["DiscOK"] == "off"
     no_pulse = parse_telemetry(SAMPLE.replace(",-1,1,", ",NEEDREFPPS,---,"))
     assert no_pulse.phase_ns is None
     assert {reading.name: reading.value for reading in no_pulse.readings()}["Phase"] == "NEEDREFPPS"

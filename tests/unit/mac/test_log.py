@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import zipfile
@@ -15,10 +16,20 @@ from timecard.emulator.models import OSCILLATORS
 from timecard.emulator.oscillator import model_oscillator
 from timecard.emulator.sa5x import EmulatedSa5x
 from timecard.emulator.world import VirtualTime
-from timecard.errors import DeviceAbsentError, DeviceLostError
+from timecard.errors import DeviceAbsentError, DeviceLostError, DeviceTimeoutError, TimeCardError
 from timecard.mac import log
-from timecard.mac.log import Capture, RecordingStream, capture, telemetry_csv, write_pack
+from timecard.mac.log import (
+    Capture,
+    RecordingRateStream,
+    RecordingStream,
+    capture,
+    recorded,
+    telemetry_csv,
+    write_pack,
+)
 from timecard.mac.oscillators.sa5x import Sa5x
+from timecard.protocols import RateStream
+from timecard.values import Reading
 
 
 class Bench:
@@ -64,19 +75,29 @@ def test_raw_lines_have_time_direction_text_and_bytes() -> None:
         def read(self, max_bytes: int, timeout_s: float) -> bytes:
             return b'"\\\r\n\t\x00\xff'
 
+        def set_baud(self, baud: int) -> None:
+            self.baud = baud
+
         def write(self, data: bytes) -> None:
             time.sleep_s(0.5)
 
-    stream = RecordingStream(Echo(), time.true_tai_ns)
+    stream = recorded(Echo(), time.true_tai_ns)
+    assert isinstance(stream, RecordingRateStream)
     stream.write(b"{device?}")
     stream.read(10, 0)
     stream.mark("end")
+    assert isinstance(stream, RateStream)
+    assert {"baud", "set_baud"} <= set(vars(type(stream)))  # Python 3.12 asks no ``__getattr__``
     assert stream.baud == 57_600
     assert stream.text() == (
         f'{START_NS} TX "{{device?}}" 7b6465766963653f7d\n'
         f'{START_NS + 500_000_000} RX "\\"\\\\\\r\\n\\t\\x00\\xff" 225c0d0a0900ff\n'
         f'{START_NS + 500_000_000} MARK "end" 656e64\n'
     )
+    stream.set_baud(9_600)
+    assert stream.baud == 9_600
+    assert stream.text().endswith(' MARK "9600 baud" 393630302062617564\n')
+    assert not isinstance(recorded(Bench().wire), RateStream)
 
 
 def test_a_part_that_falls_silent_ends_the_capture() -> None:
@@ -122,8 +143,43 @@ def test_a_pack(tmp_path: Path) -> None:
         assert archive.read(log.TELEMETRY).decode() == telemetry_csv(heard)
     assert (facts["format"], facts["rounds"], facts["failures"]) == ("timecard mac log 1", 3, [])
     assert facts["part"]["family"] == "sa5x"
+    assert [each.name for each in tmp_path.iterdir()] == ["pack.zip"]
     with pytest.raises(DeviceAbsentError, match="capture pack"):
         write_pack(tmp_path / "nothing" / "pack.zip", bench.stream, heard)
+
+
+def test_a_pack_that_cannot_be_finished_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    heard = bench.listen(1)
+
+    def full(heard: Capture) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(log, "telemetry_csv", full)
+    with pytest.raises(TimeCardError, match="No space left"):
+        write_pack(tmp_path / "pack.zip", bench.stream, heard)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slow_part_gives_fewer_rounds() -> None:
+    bench = Bench()
+    begun_ns = bench.time.mono_ns()
+    heard = bench.listen(5, interval_s=0.1)
+    assert 1 < len(heard.rounds) < 50
+    assert bench.time.mono_ns() - begun_ns < 8e9
+
+
+def test_a_round_is_kept_when_the_rest_of_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+
+    def fail() -> tuple[Reading, ...]:
+        raise DeviceTimeoutError("wire", "get,TauPps0", "no answer")
+
+    monkeypatch.setattr(bench.driver, "readings", fail)
+    heard = bench.listen(3)
+    assert (len(heard.rounds), len(heard.failures)) == (3, 3)
 
 
 def test_telemetry_is_a_table_with_units() -> None:
@@ -132,3 +188,4 @@ def test_telemetry_is_a_table_with_units() -> None:
     assert table[0].startswith("unix_ns,locked,lock_progress_percent,frequency_ppb,phase_ns,pps_detected")
     assert len(table) == 3
     assert table[1].split(",")[1:3] == ["1", "100"]
+    assert {"PowerSupply [mV]", "TauPps0 [s]"} <= set(table[0].split(","))

@@ -267,3 +267,13 @@ def test_a_reset_of_the_part_is_noticed() -> None:
     bench.time.sleep_s(5)
     bench.driver.status()
     assert bench.driver.resets == 2
+
+
+def test_a_phase_that_stands_still_is_not_told() -> None:
+    bench = Bench()
+    assert bench.driver.status(full=True).phase_ns is None, "neither meter nor loop is on"
+    bench.driver.begin_software_steering()
+    bench.time.sleep_s(3)
+    status = bench.driver.status(full=True)
+    assert status.pps_detected
+    assert status.phase_ns is not None

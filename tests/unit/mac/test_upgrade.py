@@ -337,6 +337,15 @@ def test_a_bad_line_in_the_middle_raises_our_errors_only(fault: str, block: int)
     assert bench.do(force=True).startswith("V1.6.5.0")
 
 
+def test_a_loader_that_never_comes_leaves_the_firmware() -> None:
+    bench = Bench()
+    plan = bench.upgrade.preflight(NEW)
+    bench.part.silent = True
+    with pytest.raises(DeviceTimeoutError, match="the firmware is as before; the part was told to restart"):
+        bench.upgrade.run(plan)
+    assert bench.part.flash.version is not None
+
+
 # --- noise ---
 
 

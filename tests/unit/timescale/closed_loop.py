@@ -110,6 +110,8 @@ class Second:
     named_error_s: int = 0
     """The receiver names another second."""
     oscillator_locked: bool = True
+    oscillator_speaks: bool = True
+    oscillator_resets: int = 0
     extra_ppb: float = 0.0
     """Frequency error of the oscillator beyond the world's."""
     temperature_mdegc: int | None = None
@@ -281,7 +283,7 @@ class ClosedLoop:
                     ),
                     t + 0.2,
                 )
-        if self.config.topology == "B":
+        if self.config.topology == "B" and facts.oscillator_speaks:
             self._oscillator(facts, error_ns + late_ns, t + 0.3)
         for event in facts.extra_events:
             self._take(event, t + 0.4)
@@ -323,6 +325,7 @@ class ClosedLoop:
             temperature_mdegc=facts.temperature_mdegc,
             alarms=0,
             alarm_names=(),
+            resets=facts.oscillator_resets,
             read_mono_ns=self.mono_ns(t_s),
         )
         self._take(OscillatorReport(status=status), t_s)

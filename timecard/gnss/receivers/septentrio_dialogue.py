@@ -12,12 +12,11 @@ from typing import Final
 
 from timecard.errors import DeviceAbsentError, DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError
 from timecard.gnss.driver import Capability, Receiver, ReceiverDriver
-from timecard.gnss.intent import Change, GnssIntent, Plan
+from timecard.gnss.intent import Change, GnssIntent, InForce, Plan, Store, Survey
 from timecard.gnss.septentrio_line import Reply, SeptentrioLine
-from timecard.gnss.septentrio_settings import Values, Wishes
+from timecard.gnss.septentrio_settings import SURVEY_LIMITS, Values, Wishes, in_force
 from timecard.gnss.stream_receiver import StreamReceiver, absent
-from timecard.gnss.ublox_line import RateStream
-from timecard.protocols import ByteStream
+from timecard.protocols import ByteStream, RateStream
 from timecard.timebase import Timebase
 from timecard.values import ReceiverIdentity
 
@@ -27,9 +26,11 @@ _PROBE_S: Final = 1.2
 _SETTLE_S: Final = 0.3
 _PRODUCT: Final = re.compile(r'<hwplatform[^>]{0,200}?product="([^"]{1,40})"', re.DOTALL)
 _FIRMWARE: Final = re.compile(r'<firmware[^>]{0,200}?version="([^"]{1,40})"', re.DOTALL)
+_SERIAL: Final = re.compile(r'<hwplatform[^>]{0,200}?serialnr="([^"]{1,40})"', re.DOTALL)
 _RATE_ITEM: Final = "COMSettings"
 _READ: Final = "read GNSS receiver settings"
 _WRITE: Final = "configure GNSS receiver"
+_MODE: Final = "PVTMode"
 
 
 class SeptentrioReceiver(StreamReceiver):
@@ -62,6 +63,15 @@ class SeptentrioReceiver(StreamReceiver):
         except (DeviceAbsentError, ProtocolError):
             return None
 
+    def settings(self) -> InForce:
+        """Settings in force, in neutral words. Writes nothing."""
+        self._know_port()
+        try:
+            return in_force(self._read, self._port)
+        except (ValueError, IndexError, OverflowError) as error:
+            text = "a setting is otherwise than its manual says"
+            raise ProtocolError(self.name, _READ, text) from error
+
     def plan(self, intent: GnssIntent) -> Plan:
         """Read the settings and say what differs. Writes nothing."""
         self._know_port()
@@ -83,7 +93,9 @@ class SeptentrioReceiver(StreamReceiver):
             if not _same(read(item), values)
         ]
         changes.sort(key=lambda change: change.key.startswith(_RATE_ITEM))
-        return Plan(changes=tuple(changes), unsupported=tuple(wishes.unsupported), store=intent.store)
+        return Plan(
+            changes=tuple(changes), unsupported=tuple(wishes.unsupported), store=_lasting(intent.store)
+        )
 
     def apply(self, plan: Plan) -> None:
         """Write the changes, all or nothing, without a reset; read them back; store them."""
@@ -97,6 +109,25 @@ class SeptentrioReceiver(StreamReceiver):
         back.sort(key=lambda change: change[0].startswith(_RATE_ITEM))
         self._write_all(back)
         if plan.changes and plan.store != "ram":
+            self._store()
+
+    def plan_survey(self, survey: Survey, store: Store = "battery") -> Plan:
+        """What ``survey_again`` writes over, to be kept for an undo. The limits are the receiver's own."""
+        before = self._read(_MODE)
+        after = ("Static", *before[1:2], "auto")
+        changes = (
+            ()
+            if _same(before, after)
+            else (Change(setting="position", key=_MODE, before=", ".join(before), after=", ".join(after)),)
+        )
+        return Plan(changes=changes, unsupported=(SURVEY_LIMITS,), store=_lasting(store))
+
+    def survey_again(self, survey: Survey, store: Store = "battery") -> None:
+        """Find the position anew: leaving static mode ends what it averages, or holds, now."""
+        before = self._read(_MODE)
+        for mode in (("Rover", *before[1:]), ("Static", *before[1:2], "auto")):
+            self._write_all([(_MODE, ", ".join(before), ", ".join(mode))])
+        if store != "ram":
             self._store()
 
     # --- the dialogue ---------------------------------------------------------------------------------------
@@ -113,7 +144,7 @@ class SeptentrioReceiver(StreamReceiver):
         except DeviceTimeoutError:
             raise absent(self.name, bytes(heard), "answering Septentrio") from None
         text = "\n".join(reply.lines)
-        product, firmware = _PRODUCT.search(text), _FIRMWARE.search(text)
+        product, firmware, serial = (each.search(text) for each in (_PRODUCT, _FIRMWARE, _SERIAL))
         if reply.error is not None or product is None:
             reason = reply.error or "its identification file names no product"
             raise ProtocolError(self.name, "identify GNSS receiver", reason[:200])
@@ -122,6 +153,7 @@ class SeptentrioReceiver(StreamReceiver):
             model=product.group(1),
             firmware=firmware.group(1) if firmware else "",
             protocol="SBF",
+            serial=serial.group(1) if serial else None,
             read_mono_ns=self._timebase.mono_ns(),
         )
 
@@ -206,6 +238,11 @@ class SeptentrioReceiver(StreamReceiver):
 
     def _store(self) -> None:
         self._done(self._line.ask("exeCopyConfigFile, Current, Boot"), "store GNSS receiver settings")
+
+
+def _lasting(store: Store) -> Store:
+    """There is one lasting memory: the boot file, in flash."""
+    return "ram" if store == "ram" else "flash"
 
 
 def _same(one: Values, other: Values) -> bool:

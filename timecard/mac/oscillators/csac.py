@@ -19,6 +19,7 @@ from timecard.errors import (
     RefusedError,
     UnsupportedError,
 )
+from timecard.mac.alarm_names import names_of
 from timecard.mac.driver import (
     AlarmBit,
     OscillatorCapability,
@@ -29,6 +30,7 @@ from timecard.mac.driver import (
 )
 from timecard.mac.oscillators.csac_line import ESCAPE, MAX_LINE, QUIET_S, CsacLine, checksum
 from timecard.mac.oscillators.csac_telemetry import (
+    DISCIPLINE,
     LOCKED,
     METER_OFF,
     Telemetry,
@@ -48,7 +50,9 @@ UNITS_PER_PPB: Final = 1_000_000
 STEP_UNITS: Final = 1_000
 """The synthesiser resolves 1e-12, which ``Steer`` is in."""
 MAX_UNITS: Final = 2_000_000_000
-METER, AUTO_SYNC, DISCIPLINE, CHECKSUM = 0x04, 0x08, 0x10, 0x40
+METER, AUTO_SYNC, CHECKSUM = 0x04, 0x08, 0x40
+TIME_CONSTANT_S: Final = (10, 10_000)
+"""Of its own loop; an SA65 refuses less than 60 s."""
 ALARMS: Final[Mapping[int, AlarmBit]] = MappingProxyType({
     0: AlarmBit("signal contrast low", "contrast-low", settles=True),
     1: AlarmBit("synthesiser tuning at its limit", "steering-limit", settles=True),
@@ -108,11 +112,6 @@ class Csac:
         """1e-12, though the command counts 1e-15."""
         return STEP_UNITS / UNITS_PER_PPB
 
-    @property
-    def dropped_lines(self) -> int:
-        """Damaged answers so far."""
-        return self._line.dropped
-
     def identify(self) -> OscillatorIdentity:
         """Ask for telemetry, which has serial number and firmware."""
         try:
@@ -135,7 +134,7 @@ class Csac:
             pps_detected=telemetry.phase_ns is not None,
             temperature_mdegc=round(telemetry.temperature_c * 1000),
             alarms=alarms,
-            alarm_names=alarm_names(alarms),
+            alarm_names=names_of(alarms, ALARMS),
             readings=telemetry.readings(),
             disciplining=bool(telemetry.mode & DISCIPLINE),
             resets=self.resets,
@@ -180,6 +179,13 @@ class Csac:
         """
         if settings.phase_limit_ns is not None:
             raise UnsupportedError(self.name, "begin self-disciplining", _NO_LIMIT)
+        least_s, most_s = TIME_CONSTANT_S
+        if not least_s <= settings.time_constant_s <= most_s:
+            raise RefusedError(
+                self.name,
+                "begin self-disciplining",
+                f"a time constant of {settings.time_constant_s} s: it takes {least_s} to {most_s} s",
+            )
         before = self._telemetry()
         if before.mode & DISCIPLINE == 0:
             check_jump(self.name, settings, before.phase_ns)
@@ -253,15 +259,6 @@ class Csac:
         self.wear.charge(self.name, FAMILY, self._known().serial, what)
 
 
-def alarm_names(alarms: int) -> tuple[str, ...]:
-    """Meanings of the bits that are set."""
-    return tuple(
-        ALARMS[bit].words if bit in ALARMS else f"alarm bit {bit}"
-        for bit in range(alarms.bit_length())
-        if alarms >> bit & 1
-    )
-
-
 def probe(stream: ByteStream, timebase: Timebase) -> OscillatorIdentity | None:
     """Ask for the telemetry's header, which has no state; then for telemetry with a checksum."""
     line = TextLine(stream, timebase, end=b"\r\n", max_bytes=MAX_LINE)
@@ -290,12 +287,14 @@ DRIVER: Final = OscillatorDriver(
     order=20,
     probe=probe,
     open=Csac,
+    timescale_model="csac",
     limits=PartLimits(
         warm_up_s=600.0,
         temperature_mdegc=(-12_000, 75_000),
         alarm_bits=ALARMS,
         max_frequency_ppb=MAX_UNITS / UNITS_PER_PPB,
         steps_phase=True,
+        phase_resolution_ns=1.0,
     ),
 )
-__all__ = ["ALARMS", "DRIVER", "FAMILY", "METER_OFF", "Csac", "alarm_names", "checksum", "probe"]
+__all__ = ["ALARMS", "DRIVER", "FAMILY", "METER_OFF", "Csac", "checksum", "probe"]

@@ -13,6 +13,8 @@ from timecard.values import Reading
 
 MAX_LINE: Final = 160
 LOCKED: Final = 0
+DISCIPLINE: Final = 0x10
+"""Bit of Mode: its own loop is on."""
 METER_OFF: Final = "---"
 NO_PULSE: Final = "NEEDREFPPS"
 STATES: Final[Mapping[int, tuple[str, int]]] = MappingProxyType({
@@ -81,7 +83,9 @@ class Telemetry:
     def readings(self) -> tuple[Reading, ...]:
         """Everything, by the part's own names."""
         state, disc = self.text["Status"], self.text["DiscOK"]
-        if disc != METER_OFF:
+        if not self.mode & DISCIPLINE:
+            disc = "off"  # the digit means nothing then
+        elif disc != METER_OFF:
             disc = f"{disc} {DISC_STATES[int(disc)]}"
         return (
             Reading(name="Status", value=f"{state} {STATES[self.status][0]}", unit=""),

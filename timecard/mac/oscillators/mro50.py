@@ -258,6 +258,7 @@ DRIVER: Final = OscillatorDriver(
     order=40,
     probe=probe,
     open=open_serial,
+    timescale_model="mro50",
     limits=PartLimits(
         warm_up_s=900.0,
         temperature_mdegc=(-40_000, 85_000),

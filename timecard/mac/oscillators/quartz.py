@@ -8,14 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from timecard.errors import DeviceAbsentError, ProtocolError, UnsupportedError
-from timecard.mac.driver import (
-    I2cPort,
-    OscillatorCapability,
-    OscillatorDriver,
-    PartLimits,
-    SelfDiscipline,
-)
+from timecard.errors import DeviceAbsentError, ProtocolError
+from timecard.mac.driver import I2cPort, OscillatorDriver, PartLimits
+from timecard.mac.watched import WatchedPart
 from timecard.timebase import Timebase
 from timecard.values import OscillatorIdentity, OscillatorStatus, Reading
 
@@ -29,12 +24,8 @@ _STEP_MDEGC: Final = 125
 _FIXED: Final = "a quartz without tuning input: correct the card's clock instead"
 
 
-class QuartzCard:
+class QuartzCard(WatchedPart):
     """``Oscillator`` that can only be watched. ``locked`` is always True: there is nothing to lose."""
-
-    capabilities: frozenset[OscillatorCapability] = frozenset()
-    max_frequency_ppb = 0.0
-    frequency_resolution_ppb = 0.0
 
     def __init__(
         self,
@@ -45,12 +36,11 @@ class QuartzCard:
         model: str = "quartz daughter card",
         reason: str = _FIXED,
     ) -> None:
-        self.name = port.name
+        super().__init__(port.name, reason)
         self._port = port
         self._timebase = timebase
         self._family = family
         self._model = model
-        self._reason = reason
         self._address: int | None = None
 
     def identify(self) -> OscillatorIdentity:
@@ -74,34 +64,7 @@ class QuartzCard:
             read_mono_ns=self._timebase.mono_ns(),
         )
 
-    def set_frequency_ppb(self, frequency_ppb: float) -> float:
-        """Not possible."""
-        raise self._unsupported("steer")
-
-    def begin_software_steering(self) -> None:
-        """Not possible."""
-        raise self._unsupported("begin software steering")
-
-    def begin_self_disciplining(self, settings: SelfDiscipline) -> None:
-        """Not possible."""
-        raise self._unsupported("begin self-disciplining")
-
-    def sync_pulse(self) -> None:
-        """Not possible."""
-        raise self._unsupported("sync")
-
-    def latch(self) -> None:
-        """Not possible."""
-        raise self._unsupported("latch")
-
-    def store(self) -> None:
-        """Not possible."""
-        raise self._unsupported("store")
-
     # --- internals ---
-
-    def _unsupported(self, operation: str) -> UnsupportedError:
-        return UnsupportedError(self.name, operation, self._reason)
 
     def _find(self) -> int:
         for address in ADDRESSES:

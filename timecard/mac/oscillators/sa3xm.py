@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from timecard.errors import DeviceAbsentError, DeviceTimeoutError, ProtocolError, UnsupportedError
-from timecard.mac.driver import OscillatorCapability, OscillatorDriver, PartLimits, SelfDiscipline
+from timecard.errors import DeviceAbsentError, DeviceTimeoutError, ProtocolError
+from timecard.mac.driver import OscillatorDriver, PartLimits
 from timecard.mac.text_line import TextLine
+from timecard.mac.watched import WatchedPart
 from timecard.mac.wear import WearLedger
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
@@ -37,15 +38,11 @@ _TEXT: Final = re.compile(r"[0-9A-Za-z._\-]{1,20}")
 _MONITOR_ONLY: Final = "this part can only be watched: its control commands are not published"
 
 
-class Sa3xm:
+class Sa3xm(WatchedPart):
     """``Oscillator`` for an SA.3Xm on a byte stream of 57600 baud, 8N1. It takes no orders."""
 
-    capabilities: frozenset[OscillatorCapability] = frozenset()
-    max_frequency_ppb = 0.0
-    frequency_resolution_ppb = 0.0
-
     def __init__(self, stream: ByteStream, timebase: Timebase, *, wear: WearLedger | None = None) -> None:
-        self.name = stream.name
+        super().__init__(stream.name, _MONITOR_ONLY)
         self._line = TextLine(stream, timebase, end=b"\n", max_bytes=_MAX_LINE)
         self._timebase = timebase
 
@@ -81,34 +78,7 @@ class Sa3xm:
             read_mono_ns=self._timebase.mono_ns(),
         )
 
-    def set_frequency_ppb(self, frequency_ppb: float) -> float:
-        """Not possible."""
-        raise self._unsupported("steer")
-
-    def begin_software_steering(self) -> None:
-        """Not possible."""
-        raise self._unsupported("begin software steering")
-
-    def begin_self_disciplining(self, settings: SelfDiscipline) -> None:
-        """Not possible."""
-        raise self._unsupported("begin self-disciplining")
-
-    def sync_pulse(self) -> None:
-        """Not possible."""
-        raise self._unsupported("sync")
-
-    def latch(self) -> None:
-        """Not possible."""
-        raise self._unsupported("latch")
-
-    def store(self) -> None:
-        """Not possible."""
-        raise self._unsupported("store")
-
     # --- internals ---
-
-    def _unsupported(self, operation: str) -> UnsupportedError:
-        return UnsupportedError(self.name, operation, _MONITOR_ONLY)
 
     def _ask(self) -> tuple[str, ...]:
         text: str | None = None

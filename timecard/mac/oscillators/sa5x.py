@@ -52,6 +52,8 @@ _RETRY_S: Final = 1.0
 _DEVICE: Final = re.compile(r"\[=(?P<family>[^\]|]*)(?:\|..)?\]")
 _ALTERNATING: Final = ("PpsInDetected", "Locked")
 _LOOP: Final = "Disciplining"
+_METER: Final = "PhaseMetering"
+"""``Phase`` stands still unless one of the two is on."""
 _ALL: Final = ("Alarms", EFFECTIVE, "Temperature", "LockProgress")
 _ROTATING: Final = ("Alarms", EFFECTIVE, "Alarms", "Temperature", "Alarms", _LOOP)
 """While locked, one with every third status: alarms are at most 6 calls old, the rest 18."""
@@ -70,6 +72,7 @@ class _Known:
     temperature_mdegc: int | None = None
     alarms: int = 0
     disciplining: bool | None = None
+    metering: bool | None = None
 
 
 class Sa5x:
@@ -143,11 +146,13 @@ class Sa5x:
             self._note(name)
         self._complete = True
         phase_ns = None
-        if known.pps_detected:
+        if known.pps_detected and (known.disciplining or known.metering):
             phase_ns = self._values.number("Phase")
         elif not full:
-            self._note("Alarms")  # without a pulse that is what matters
+            self._note("Alarms")  # without a phase that is what matters
         self._note_resets()
+        if known.disciplining is None and known.metering is None:
+            phase_ns = None  # started anew meanwhile
         return OscillatorStatus(
             locked=known.locked,
             lock_progress_percent=100 if known.locked else known.progress,
@@ -204,8 +209,8 @@ class Sa5x:
                 self._values.set_checked(DIGITAL, max(-MAX_TUNING, min(MAX_TUNING, digital)))
         effective = self._values.effective()
         self._residue = effective - round(self._values.number(DIGITAL))
-        self._values.set_checked("PhaseMetering", 1)
-        self._known.tuning = effective
+        self._values.set_checked(_METER, 1)
+        self._known.tuning, self._known.metering = effective, True
         self._keep = None
 
     def begin_self_disciplining(
@@ -220,7 +225,7 @@ class Sa5x:
             settings = SelfDiscipline(time_constant_s=settings, phase_limit_ns=phase_limit_ns)
         enabled = bool(self._values.number(_LOOP))
         if settings.max_jump_ns is not None and not enabled:
-            seen = self._values.number("PpsInDetected") and self._values.number("PhaseMetering")
+            seen = self._values.number("PpsInDetected") and self._values.number(_METER)
             check_jump(self.name, settings, self._values.number("Phase") if seen else None)
         pulse = f"Pps{round(self._values.number('PpsSource'))}"
         self._values.set_checked(f"Tau{pulse}", settings.time_constant_s)
@@ -229,8 +234,9 @@ class Sa5x:
         if settings.lock_threshold_ns is not None:
             self._values.set_checked(f"DisciplineThreshold{pulse}", settings.lock_threshold_ns)
         if not enabled:
-            self._values.set_checked("PhaseMetering", 0)
+            self._values.set_checked(_METER, 0)
             self._values.set_checked(_LOOP, 1)
+            self._known.metering = False
         self._known.disciplining, self._residue, self._keep = True, 0, None
 
     def set_pulse_qerr_ns(self, qerr_ns: float) -> None:
@@ -292,7 +298,8 @@ class Sa5x:
         """What this round asks for besides the phase."""
         self._round += 1
         if full or not self._complete:
-            return (*_ALTERNATING, *_ALL, *(() if self._known.disciplining is not None else (_LOOP,)))
+            unknown = (_LOOP, self._known.disciplining), (_METER, self._known.metering)
+            return (*_ALTERNATING, *_ALL, *(name for name, value in unknown if value is None))
         names: tuple[str, ...] = (_ALTERNATING[self._round % 2],)
         if self._round % _ROTATE_EVERY == 0:
             turn = _ROTATING if self._known.locked else _ACQUIRING
@@ -324,6 +331,8 @@ class Sa5x:
                 known.temperature_mdegc = value
             case "LockProgress":
                 known.progress = max(0, min(100, value))
+            case "PhaseMetering":
+                known.metering = value != 0
             case _:
                 known.disciplining = value != 0
 
@@ -336,7 +345,8 @@ class Sa5x:
         if not self._resets or now_ns - self._reset_ns > round(_ONE_RESET_S * NS_PER_S):
             self._resets += 1
         self._reset_ns = now_ns
-        self._complete, self._known.disciplining, self._residue, self._keep = False, None, 0, None
+        self._known.locked, self._known.disciplining, self._known.metering = False, None, None
+        self._complete, self._residue, self._keep = False, 0, None
 
     def _charge(self, what: str) -> None:
         if self._serial is None:
@@ -359,6 +369,7 @@ DRIVER: Final = OscillatorDriver(
     order=10,
     probe=probe,
     open=Sa5x,
+    timescale_model="sa53",
     limits=PartLimits(
         warm_up_s=900.0,
         settling_s=900.0,
@@ -366,6 +377,7 @@ DRIVER: Final = OscillatorDriver(
         alarm_bits=ALARM_BITS,
         max_frequency_ppb=MAX_TUNING / UNITS_PER_PPB,
         steps_phase=True,
+        phase_resolution_ns=0.45,
     ),
 )
 __all__ = ["ALARMS", "ALARM_BITS", "DRIVER", "FAMILY", "READINGS", "Sa5x", "alarm_names", "probe"]

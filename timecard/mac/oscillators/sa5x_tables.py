@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from timecard.mac.alarm_names import names_of
 from timecard.mac.driver import AlarmBit
 
 ALARM_BITS: Final[Mapping[int, AlarmBit]] = MappingProxyType({
@@ -36,7 +37,5 @@ READINGS: Final[Mapping[str, str]] = MappingProxyType({
 
 
 def alarm_names(alarms: int) -> tuple[str, ...]:
-    """Names of the bits that are set; an undocumented one is named by its number."""
-    return tuple(
-        ALARMS.get(bit, f"alarm bit {bit}") for bit in range(alarms.bit_length()) if alarms >> bit & 1
-    )
+    """Meanings of the bits that are set."""
+    return names_of(alarms, ALARM_BITS)
