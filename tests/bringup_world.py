@@ -74,6 +74,10 @@ def changes(block: str, register: str, value: int) -> bool:
     takes a snapshot, PTM is asked) or acknowledge."""
     if register == "ptm_ctrl" or block.startswith("port["):
         return False
+    if block == "osc":  # questions to the oscillator through its bridge
+        return register == "adjust"
+    if register == "mro50_serial_activate":  # the bridge has the part already
+        return bool(value)
     if block == "reg" and register == "ctrl":
         return value != SNAPSHOT
     return not (register in ACKNOWLEDGED and (block.startswith("ts") or block == "pps"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,33 @@ def shared_dir() -> Path:
     if not (path / "data").is_dir():
         pytest.skip(f"shared data not found at {path} (TIMECARD_SHARED names another place)")
     return path
+
+
+FULL_TIMEOUT_S = 1_800
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is full size takes minutes even on a quiet machine."""
+    for item in items:
+        if item.get_closest_marker("full") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(FULL_TIMEOUT_S))
+
+
+_STATE_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """For what runs longer than one test."""
+    states = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATE_DIRECTORY", str(states / "shared"))
+        yield states
+
+
+@pytest.fixture(autouse=True)
+def own_state(_states: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the product keeps what a test does not say where to keep: never the system's folder."""
+    state = _states / str(next(_STATE_NUMBERS))
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    return state

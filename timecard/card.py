@@ -11,7 +11,8 @@ from timecard.boards import BOARDS
 from timecard.card_protocols import Card as Card
 from timecard.card_values import Access
 from timecard.card_values import CardFacts as CardFacts
-from timecard.discovery import EUI48, CardDescriptor, list_cards, vfio_user_card
+from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
+from timecard.eeprom.identity import EUI48
 from timecard.errors import DeviceAbsentError, RefusedError, TimeCardError
 from timecard.kernel.kernel_card import KernelCard
 from timecard.pcie.bar import BarBus

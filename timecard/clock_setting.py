@@ -10,6 +10,8 @@ from timecard.timescale import NS_PER_S
 
 MAX_SECONDS: Final = 1 << 32
 """The card's register for seconds has 32 bits."""
+TICK_NS: Final = 20
+"""Period of the clock core's 50 MHz: the granularity of a snapshot and of adjustment intervals."""
 
 
 class LoadableClock(CrossTimestamping, Protocol):

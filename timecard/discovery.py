@@ -9,7 +9,6 @@ does not make the others wrong: a card answers to all of them.
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections import Counter
 from collections.abc import Iterable
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from timecard.boards import Board, board_for
+from timecard.eeprom.identity import EUI48
 from timecard.pcie.bus import device_serial, serial_text
 
 NO_SERIALS: Final = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
 """What the driver shows while it cannot read the EEPROM, and what a blank EEPROM holds."""
-EUI48: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _CONFIG_BYTES: Final = 4096
 
 

@@ -39,10 +39,10 @@ def read_document(path: Path) -> tuple[dict[str, Any], bytes]:
     return parse_document(raw, str(path)), raw
 
 
-def parse_document(raw: bytes, source: str) -> dict[str, Any]:
+def parse_document(raw: bytes, source: str, kind: str = "intent file") -> dict[str, Any]:
     """TOML text as a dictionary; raises ``IntentError`` that names ``source`` and the line."""
     if len(raw) > MAX_FILE_BYTES:
-        raise IntentError([f"{source}: larger than {MAX_FILE_BYTES} bytes; this is no intent file"])
+        raise IntentError([f"{source}: larger than {MAX_FILE_BYTES} bytes; this is no {kind}"])
     try:
         return tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -59,10 +59,10 @@ def links(card: CardDescriptor, sysfs: Path = Path("/sys")) -> dict[str, str]:
 def main(argv: Sequence[str]) -> int:
     """Print the properties of one node, one ``KEY=VALUE`` a line."""
     if len(argv) != 1:
-        print("usage: python -m timecard.udev DEVPATH", file=sys.stderr)  # noqa: T201
+        sys.stderr.write("usage: python -m timecard.udev DEVPATH\n")
         return 2
     for key, value in properties(argv[0]).items():
-        print(f"{key}={value}")  # noqa: T201
+        sys.stdout.write(f"{key}={value}\n")
     return 0
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import answer_of, emulated, wait_until_set
 from timecard.cli import doctor
-from timecard.cli import main as cli
 from timecard.emulator.control import request
 from timecard.pcie.vfio_user import VfioUserBus
 
@@ -23,25 +21,13 @@ SETTLE_LIMIT_S = 30
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("card") / "card.sock"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "timecard.cli", "emulate", "--vfio-user", str(path), "--seed", "2"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready ")
-    deadline = time.monotonic() + SETTLE_LIMIT_S
-    while abs(request(path, {"do": "truth"})["card_error_ns"]) > 1e9 and time.monotonic() < deadline:
-        time.sleep(0.1)  # until the receiver has told the card the time of day
-    yield path
-    process.terminate()
-    process.communicate(timeout=5)
+    with emulated("--vfio-user", path):
+        wait_until_set(path)
+        yield path
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    status = cli.main(["doctor", *argv])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+    return answer_of(capsys, "doctor", *argv)
 
 
 def test_a_healthy_card_as_text_and_as_json(card: Path, capsys: pytest.CaptureFixture[str]) -> None:

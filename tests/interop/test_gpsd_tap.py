@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from tests.interop.gpsd import START_S, first_fix, gpsd
 from tests.netns import missing
 
-START_S: Final = 30.0
-WATCH_S: Final = 60.0
 _CLI: Final = (sys.executable, "-m", "timecard.cli")
 
 
@@ -56,45 +51,8 @@ def tapped(tmp_path: Path) -> Iterator[str]:
                 process.communicate(timeout=START_S)
 
 
-def reports(port: int) -> Iterator[dict[str, Any]]:
-    """What gpsd tells its clients."""
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            client = socket.create_connection(("127.0.0.1", port), timeout=WATCH_S)
-            break
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline, "gpsd does not listen"
-            time.sleep(0.1)
-    deadline = time.monotonic() + WATCH_S
-    with client, client.makefile("rb") as lines:
-        client.sendall(b'?WATCH={"enable":true,"json":true};\n')
-        for line in lines:
-            yield json.loads(line)
-            if time.monotonic() > deadline:
-                return
-
-
 @pytest.mark.parametrize("option", ["-b", "-n"])
 def test_gpsd_finds_fix_and_time_through_the_tap(tapped: str, option: str) -> None:
     """Read-only, and as it usually is: then it sends its own configuration, which ends at the tap."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    gpsd = subprocess.Popen(
-        ["gpsd", "-N", "-n", option, "-S", str(port), f"tcp://{tapped}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        fix = next(
-            report for report in reports(port)
-            if report["class"] == "TPV" and report.get("mode") == 3 and "time" in report
-        )  # fmt: skip
-        now = datetime.datetime.now(datetime.UTC)
-    finally:
-        gpsd.terminate()
-        gpsd.wait(START_S)
-    late_s = (now - datetime.datetime.fromisoformat(fix["time"])).total_seconds()
-    assert 0.0 <= late_s < 5.0
-    assert fix["lat"] == pytest.approx(47.3769, abs=1e-6)
-    assert fix["lon"] == pytest.approx(8.5417, abs=1e-6)
+    with gpsd(f"tcp://{tapped}", option) as port:
+        first_fix(port)

@@ -198,11 +198,17 @@ def test_pack_wraps_a_raw_image(rig: Rig) -> None:
 
 def test_state_is_kept_where_the_product_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert common.state_root(tmp_path) == tmp_path
+    monkeypatch.setenv("STATE_DIRECTORY", "/a:/b")
+    assert common.state_root(None) == Path("/a")
+    monkeypatch.delenv("STATE_DIRECTORY")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert common.state_root(None) == Path("/var/lib/time-appliance")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert common.state_root(None) == tmp_path / "time-appliance"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/x")
+    assert common.state_root(None) == Path("/home/x/.local/state/time-appliance")
 
 
 class PciCard:

@@ -6,12 +6,12 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import answer_of, emulated, wait_until_set
 from timecard.cli import cards
 from timecard.cli import main as cli
 from timecard.emulator.control import request
@@ -20,25 +20,13 @@ from timecard.emulator.control import request
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("card") / "card.sock"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "timecard.cli", "emulate", "--vfio-user", str(path), "--seed", "2"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready ")
-    deadline = time.monotonic() + 20
-    while abs(request(path, {"do": "truth"})["card_error_ns"]) > 1e9 and time.monotonic() < deadline:
-        time.sleep(0.1)  # until the receiver has told the card the time of day
-    yield path
-    process.terminate()
-    process.communicate(timeout=5)
+    with emulated("--vfio-user", path):
+        wait_until_set(path)
+        yield path
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    status = cli.main(list(argv))
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+    return answer_of(capsys, *argv)
 
 
 def test_list_names_the_sockets_cards(card: Path, capsys: pytest.CaptureFixture[str]) -> None:

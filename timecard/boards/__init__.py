@@ -6,9 +6,7 @@ Another package adds a board by an entry point of the group ``timecard.boards`` 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final
 
@@ -19,28 +17,13 @@ from timecard.boards.board import Board, Role
 from timecard.boards.celestica import CELESTICA
 from timecard.boards.fb import FB
 from timecard.boards.litepcie import LITEPCIE
+from timecard.entry_points import of_other_packages
 
 ENTRY_POINTS: Final = "timecard.boards"
-_LOG: Final = logging.getLogger(__name__)
-
-
-def _with_others(own: tuple[Board, ...]) -> Mapping[str, Board]:
-    """Our boards, then those of other packages."""
-    boards = {board.name: board for board in own}
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            board = entry.load()
-        except Exception as error:  # noqa: BLE001 - whatever a foreign module raises
-            _LOG.warning("board %s (%s) cannot be loaded: %r", entry.name, entry.value, error)
-            continue
-        if not isinstance(board, Board) or board.name in boards:
-            _LOG.warning("board %s (%s) is no Board, or its name is taken", entry.name, entry.value)
-            continue
-        boards[board.name] = board
-    return MappingProxyType(boards)
-
-
-BOARDS: Final = _with_others((FB, LITEPCIE, CELESTICA, ART, ADVA, ADVA_X1))
+_OWN: Final = {board.name: board for board in (FB, LITEPCIE, CELESTICA, ART, ADVA, ADVA_X1)}
+BOARDS: Final[Mapping[str, Board]] = MappingProxyType(
+    _OWN | of_other_packages(ENTRY_POINTS, Board, lambda board: board.name, _OWN)
+)
 PCI_IDS: Final = frozenset(pci_id for board in BOARDS.values() for pci_id in board.pci_ids)
 
 

@@ -12,7 +12,7 @@ from timecard.boards.fb import FB, FLASH, SMA_INPUTS, SMA_OUTPUTS
 
 _LEFT_OUT: Final = (
     *("irig_in", "irig_out", "dcf_in", "dcf_out", "nmea_out", "port[GNSS2]", "port[NMEA]"),
-    *("gpio_ext", "gpio_gnss_mac", "gpio_rgb", "sma_status", "ptm"),
+    *("gpio_ext", "gpio_gnss_mac", "gpio_rgb", "sma_status", "ptm", "i2c_osc"),
 )
 # The hardware may take 10 MHz in; no driver has a name for it.
 _IN: Final = ("PPS1", "TS1", "TS2", "TS3", "TS4", "FREQ1", "FREQ2", "FREQ3", "FREQ4")

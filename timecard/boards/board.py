@@ -170,6 +170,12 @@ class Board:
         return block in self.blocks
 
     @property
+    def no_such_port(self) -> str:
+        """Why a serial port that is not in ``serial_ports`` cannot be opened."""
+        there = ", ".join(role.value for role in self.serial_ports)
+        return f"{self.product} has no such port, only {there}"
+
+    @property
     def vectors_needed(self) -> int:
         """Interrupt messages that the kernel driver must be given for every block to work."""
         vectors = [block.vector for block in self.blocks.values() if block.vector is not None]

@@ -62,6 +62,8 @@ _ROWS: Final = (
     Block("gpio_ext", 0x0010_0000, _K4, None, r.GPIO_EXT),
     Block("gpio_gnss_mac", 0x0011_0000, _K4, None, r.GPIO_GNSS_MAC),
     Block("sma_status", 0x0014_2000, _K4, None, r.SMA_STATUS),
+    # On the pins of the MAC port, whose message it shares; it is polled here. Images of the SOM card only.
+    Block("i2c_osc", 0x0020_0000, _K64, None, r.AXI_IIC),
     Block("gpio_rgb", 0x0023_0000, _K4, None, r.GPIO_RGB),
     Block("ptm", 0x0000_3000, 0x800, None, r.PTM),
 )

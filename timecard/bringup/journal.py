@@ -9,24 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 VERSION: Final = 1
-SYSTEM_STATE: Final = Path("/var/lib/time-appliance")
 _MAX_BYTES: Final = 1 << 20
-
-
-def default_directory(environ: Mapping[str, str], effective_uid: int) -> Path:
-    """Where journals are kept: the service's state folder, the system's for root, else the user's."""
-    unit = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if unit:
-        return Path(unit)
-    if effective_uid == 0:
-        return SYSTEM_STATE
-    home = Path(environ.get("HOME") or "/")
-    return Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state") / SYSTEM_STATE.name
 
 
 class Journal(Protocol):

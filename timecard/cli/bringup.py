@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +11,12 @@ import typer
 from timecard.api import bring_up, diagnose, open_card
 from timecard.bringup.intent import CardIntent, Intent
 from timecard.bringup.intent_file import load_intent
-from timecard.bringup.journal import JournalError, default_directory
+from timecard.bringup.journal import JournalError
 from timecard.bringup.report import StepReport
 from timecard.bringup.toml_reader import IntentError
 from timecard.card import find_card
 from timecard.card_values import Access
-from timecard.cli.common import EXIT_FAILED, CardOptions, Facts, card_options, usage
+from timecard.cli.common import EXIT_FAILED, CardOptions, Facts, card_options, state_root, usage
 from timecard.discovery import CardDescriptor
 
 
@@ -47,7 +46,7 @@ def bringup_command(
         intent = load_intent(file)
     except IntentError as error:
         raise usage(error.errors) from error
-    directory = None if check else state_dir or default_directory(os.environ, os.geteuid())
+    directory = None if check else state_root(state_dir)
     progress = (lambda report: None) if options.as_json else _tell
 
     descriptor, way = _chosen(options, intent.card)

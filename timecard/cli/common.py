@@ -14,11 +14,11 @@ from typing import Annotated, Any, Concatenate, Final
 
 import typer
 
-from timecard.bringup.journal import SYSTEM_STATE
 from timecard.card import open_card
 from timecard.card_protocols import Card
 from timecard.card_values import Access
 from timecard.errors import DeviceAbsentError, TimeCardError
+from timecard.state_folder import state_directory
 from timecard.timebase import HostTimebase
 
 Facts = dict[str, Any]
@@ -204,9 +204,5 @@ def shown(value: object) -> str:
 
 
 def state_root(state: Path | None = None) -> Path:
-    """Where state is kept: as told, else the system's folder for root, the user's XDG folder for others."""
-    if state is not None:
-        return state
-    if os.geteuid() == 0:
-        return SYSTEM_STATE
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / SYSTEM_STATE.name
+    """Where state is kept: as told, else where the product keeps it for this user."""
+    return state_directory(os.environ, os.geteuid()) if state is None else state

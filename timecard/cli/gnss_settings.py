@@ -181,6 +181,8 @@ def _intent_of(file: Path) -> tuple[GnssIntent, Sequence[NotModelled]]:
 def _plan_to_undo(found: Found, kept: Path) -> Plan:
     plan, *of = load_plan(kept)
     now = _who(found)
+    if of[1] is None and now[1] is not None and of[0] == now[0]:
+        typer.echo(f"timecard: {kept} does not say which {of[0]} it is about: only the model fits", err=True)
     if of[0] != now[0] or (None not in (of[1], now[1]) and of[1] != now[1]):
         was, answers = (" ".join(filter(None, each)) for each in (of, now))
         raise RefusedError(found.line.place, "undo", f"{kept} is about a {was}, and a {answers} answers")

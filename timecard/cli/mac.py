@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from timecard.cli.common import CardOptions, card_options, plain, rows
-from timecard.cli.mac_part import Part, Port, check_capability, opened_part, refusals
+from timecard.cli.mac_part import Part, Pins, Port, check_capability, opened_part, refusals
 from timecard.cli.mac_service import log_command, upgrade_command
 from timecard.cli.mac_status import status_facts, status_lines
 from timecard.errors import ProtocolError, RefusedError
@@ -52,9 +52,20 @@ def register(app: typer.Typer) -> None:
 
 
 @card_options("mac status")
-def status_command(options: CardOptions, *, port: Port = None, state: State = None) -> None:
+def status_command(
+    options: CardOptions,
+    *,
+    pins: Annotated[
+        Pins | None,
+        typer.Option("--pins", help="Switch the MAC port's pins first: i2c for a quartz card."),
+    ] = None,
+    port: Port = None,
+    state: State = None,
+) -> None:
     """Show who the oscillator is and everything that it measures."""
-    with opened_part(options, port, state) as part:
+    if pins is not None and port is not None:
+        raise typer.BadParameter("--pins are those of a card: leave --port out")
+    with opened_part(options, port, state, pins) as part:
         facts = status_facts(part, state)
     options.emit(facts, status_lines(facts))
 

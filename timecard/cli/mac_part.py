@@ -6,24 +6,23 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from timecard.boards.board import Role
+from timecard.bringup.oscillator import not_serial
 from timecard.card_protocols import Card
 from timecard.cli.common import CardOptions, state_root
 from timecard.cli.flash_users import users_of
 from timecard.errors import DeviceAbsentError, RefusedError, UnsupportedError
 from timecard.kernel.holders import holders
-from timecard.kernel.kernel_card import KernelCard
 from timecard.kernel.serial_port import TtyStream
 from timecard.mac.detect import detect
 from timecard.mac.driver import Oscillator, OscillatorCapability
 from timecard.mac.log import RecordingStream, recorded
-from timecard.mac.mro50_device import DeviceWords
-from timecard.mac.oscillators.mro50 import Mro50
 from timecard.mac.wear import WRITES_FILE, WearLedger
 from timecard.pcie.register_card import RegisterCard
 from timecard.protocols import ByteStream
@@ -33,6 +32,15 @@ from timecard.values import OscillatorIdentity
 EXIT_REFUSED: Final = 3
 NO_FIRMWARE: Final = "[!1]"
 """What an SA5X without firmware answers to everything."""
+
+
+class Pins(StrEnum):
+    """What the pins of the MAC port can be."""
+
+    SERIAL = "serial"
+    I2C = "i2c"
+
+
 Port = Annotated[
     Path | None, typer.Option("--port", metavar="TTY", help="A plain serial port instead of a card's.")
 ]
@@ -110,8 +118,10 @@ def opened_line(options: CardOptions, port: Path | None) -> Iterator[Line]:
 
 
 @contextlib.contextmanager
-def opened_part(options: CardOptions, port: Path | None, state: Path | None) -> Iterator[Part]:
-    """The oscillator, found and opened by whatever way there is to it."""
+def opened_part(
+    options: CardOptions, port: Path | None, state: Path | None, pins: Pins | None = None
+) -> Iterator[Part]:
+    """The oscillator, found and opened by whatever way there is to it; ``pins`` are switched before."""
     timebase = HostTimebase()
     wear = WearLedger(state_root(state) / WRITES_FILE)
     if port is not None:
@@ -119,11 +129,14 @@ def opened_part(options: CardOptions, port: Path | None, state: Path | None) -> 
             yield found_on(line, timebase, wear)
         return
     with options.opened() as card:
-        if card.board.oscillator_family == "mro50" and card.board.has("osc"):
-            with _mro50(card, timebase, wear) as part:
-                yield part
-        else:
+        if pins is not None:
+            _switch(card, pins)
+        direct = not_serial(card, timebase, wear)
+        if direct is None:
             yield found_on(_card_line(card), timebase, wear)
+        else:
+            part, way = direct
+            yield Part(oscillator=part, identity=part.identify(), place=card.name, way=way)
 
 
 def found_on(line: Line, timebase: Timebase, wear: WearLedger) -> Part:
@@ -149,6 +162,14 @@ def check_capability(part: Part, operation: str, capability: OscillatorCapabilit
         )
 
 
+def _switch(card: Card, pins: Pins) -> None:
+    """What the pins of the MAC port are; it stays so until the card loses its power."""
+    if not isinstance(card, RegisterCard):
+        reason = "only through the registers; the vendor's driver has an attribute mac_i2c"
+        raise UnsupportedError(card.name, "switch the MAC pins", reason)
+    card.gpio().set("mac_i2c", pins is Pins.I2C)
+
+
 def _card_line(card: Card) -> Line:
     if Role.MAC not in card.board.serial_ports:
         raise UnsupportedError(card.name, "open the oscillator's port", f"{card.board.product} has none")
@@ -164,38 +185,6 @@ def _card_line(card: Card) -> Line:
 def _port_alone(options: CardOptions) -> None:
     if options.named or options.access is not None:
         raise typer.BadParameter("--port is a serial port of its own: leave --id, --pci, --vfio-user out")
-
-
-@contextlib.contextmanager
-def _mro50(card: Card, timebase: Timebase, wear: WearLedger) -> Iterator[Part]:
-    """Its words by registers or by the vendor's driver; both leave the FPGA's own exchanges going on."""
-    if isinstance(card, RegisterCard):
-        yield _mro50_part(
-            Mro50(card.oscillator_bridge(), timebase, wear=wear, serial=card.id), card, "registers"
-        )
-        return
-    node = _mro50_node(card)
-    if node is None:
-        yield found_on(_card_line(card), timebase, wear)
-        return
-    words = DeviceWords(node)
-    try:
-        yield _mro50_part(Mro50(words, timebase, wear=wear, serial=card.id), card, str(node))
-    finally:
-        words.close()
-
-
-def _mro50_part(part: Mro50, card: Card, way: str) -> Part:
-    return Part(oscillator=part, identity=part.identify(), place=card.name, way=way)
-
-
-def _mro50_node(card: Card) -> Path | None:
-    """``/dev/mro50.N`` of this card; the mainline driver has none."""
-    folder = card.nodes.class_device if isinstance(card, KernelCard) else None
-    if folder is None:
-        return None
-    names = sorted(each.name for each in (folder / "device" / "misc").glob("mro50.*"))
-    return Path("/dev") / names[0] if names else None
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +13,7 @@ from timecard.doctor.facts import OscillatorFacts, ReceiverFacts
 from timecard.errors import DeviceAbsentError, DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError
 from timecard.gnss import ublox_messages
 from timecard.gnss.detect import detect
-from timecard.gnss.driver import Receiver
+from timecard.gnss.driver import Receiver, ReceiverDriver
 from timecard.gnss.foreign import protocol_name
 from timecard.gnss.receiver import UbloxReceiver
 from timecard.gnss.receivers import RECEIVERS
@@ -78,24 +78,23 @@ def examine_receiver(card: Card, timebase: Timebase) -> ReceiverFacts:
     try:
         receiver.start()
     except TimeCardError as error:
-        other = _other_receiver(stream, timebase, baud)
-        if other is None:
-            return _unidentified(card, timebase, baud, stream, receiver, error.reason)
-        return other
+        others = {name: driver for name, driver in RECEIVERS.items() if name not in _ASKED_OR_READ}
+        other = _other_receiver(stream, timebase, baud, others)
+        if other is None and _classified(bytes(stream.sample), timebase.mono_ns())[0] == "NMEA":
+            other = _other_receiver(stream, timebase, baud, {"nmea": RECEIVERS["nmea"]})
+        return other or _unidentified(card, timebase, baud, stream, receiver, error.reason)
     facts = _receiver_facts(receiver, "UBX", timebase, stream, baud)
     return replace(facts, corrupt_bytes=receiver.health().corrupt_bytes)
 
 
-def _other_receiver(stream: CountingStream, timebase: Timebase, baud: int) -> ReceiverFacts | None:
-    """Of another maker, at the port's own rate; None when nobody else answers.
-
-    One that is only read (NMEA) does not count: it may as well be a u-blox whose input is closed.
-    """
+def _other_receiver(
+    stream: CountingStream, timebase: Timebase, baud: int, drivers: Mapping[str, ReceiverDriver]
+) -> ReceiverFacts | None:
+    """Of another maker, at the port's own rate; None when nobody else answers, or tells the time."""
     if not stream.heard:
         return None
-    others = {name: driver for name, driver in RECEIVERS.items() if name not in _ASKED_OR_READ}
     try:
-        found = detect(stream, timebase, drivers=others, limit_s=OTHERS_S)
+        found = detect(stream, timebase, drivers=drivers, limit_s=OTHERS_S)
         receiver = found.driver.open(stream, timebase, None)
         receiver.start()
     except TimeCardError:

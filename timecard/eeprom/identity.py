@@ -6,15 +6,18 @@ word 0 is not the serial. Places: the kernel's ``drivers/ptp/ptp_ocp.c`` (``ptp_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from timecard.boards.board import Board, EepromField
 from timecard.card_values import BoardIdentity
 from timecard.eeprom.manufacturing import decode_record, text_of
 from timecard.errors import DeviceLostError, TimeCardError
 
-EUI48_SIZE = 6
+EUI48_SIZE: Final = 6
+EUI48: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+"""As the kernel driver and we write it."""
 
 
 class Readable(Protocol):

@@ -83,6 +83,11 @@ def _tod_errors(card: FpgaCard, t_ns: int, on: Arguments | None) -> None:
     card.fabric.tod.errors = 0 if on is None else int(on["bits"])
 
 
+def _tod_leap_wrong(card: FpgaCard, t_ns: int, on: Arguments | None) -> None:
+    assert card.fabric.tod is not None
+    card.fabric.tod.leap_wrong_s = 0 if on is None else int(on["off_s"])
+
+
 def _loader_image(card: FpgaCard, t_ns: int, on: Arguments | None) -> None:
     _show_image(card, None if on is None else golden_image(card.board).word(card.board))
 
@@ -143,6 +148,7 @@ SWITCHES: Final[Mapping[str, Switch]] = {
     "no-10mhz": Switch(_no_10mhz, ("pps_select",)),
     "pps-select-wrong": Switch(_pps_select_wrong, ("pps_select",)),
     "tod-errors": Switch(_tod_errors, ("tod",)),
+    "tod-leap-wrong": Switch(_tod_leap_wrong, ("tod",)),
     "loader-image": Switch(_loader_image, ("image",)),
     "wrong-image": Switch(
         _wrong_image, ("image",), lambda card: card.board.image_word is ImageWord.BIT15_TAG

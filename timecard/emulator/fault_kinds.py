@@ -88,6 +88,10 @@ FAULTS: Final[Mapping[str, FaultKind]] = MappingProxyType(
             "the time-of-day slave reports errors: 1 parser, 2 checksum, 4 UART",
             (Argument("bits", 7, 1, 7, whole=True),),
         ),
+        "tod-leap-wrong": FaultKind(
+            "the time-of-day slave takes TAI - UTC for another than it heard",
+            (Argument("off_s", 1, -30, 30, whole=True),),
+        ),
         "loader-image": FaultKind("the image word is that of the golden image"),
         "wrong-image": FaultKind("the image word has the tag of another card"),
         "gnss-silent": FaultKind("nothing comes from the receiver's line, for the time-of-day slave neither"),

@@ -28,11 +28,14 @@ from timecard.emulator.fpga_ptm import World
 from timecard.emulator.fpga_pulses import PulseSource
 from timecard.emulator.fpga_sma import Cable
 from timecard.emulator.i2c_blocks import EEPROM_WP_BIT, connect_write_protection
+from timecard.emulator.i2c_wire import I2cChip
 from timecard.emulator.mro50 import EmulatedMro50
 from timecard.emulator.options import CardOptions
 from timecard.emulator.receiver_tod import TodStatus
 from timecard.emulator.uart16550 import SerialDevice, Uart16550
 
+MAC_I2C_BIT: Final = 31
+"""Of the outputs of the board's GPIO block: the pins of the MAC port are an I2C bus."""
 DEFAULT_SERIAL: Final = 0x02AC_CDFF_FE00_0001
 """Device serial number: an EUI-64 of the locally administered space."""
 
@@ -66,13 +69,14 @@ class FpgaCard:
         strict: bool = False,
         cold: bool = False,
         options: CardOptions | None = None,
+        mac_chips: tuple[I2cChip, ...] = (),
         name: str = "emulated card",
     ) -> None:
         """``devices`` by what hangs on the port (``Role``), ``sma_pulses`` and ``signals`` by connector.
 
         ``signals`` are frequencies (Hz) that come in, ``tod`` tells what the receiver's messages had said by
         an instant of true TAI. ``options`` say what is in the memories, and which image runs unless
-        ``image_version``, a whole image word, does.
+        ``image_version``, a whole image word, does. ``mac_chips`` are on an oscillator card with I2C.
         """
         ports = [role.value for role in board.serial_ports]
         unknown = set(devices) - set(ports)
@@ -95,7 +99,7 @@ class FpgaCard:
             golden = image_version > 0xFFFF and board.has("image")
             number = image_version >> 16 if golden else image_version
             options = dataclasses.replace(options, image_version=number, loader=golden)
-        self.controllers = make_controllers(board, self._interrupter, options)
+        self.controllers = make_controllers(board, self._interrupter, options, mac_chips)
         self.oscillator = oscillator
         self.clock_10mhz = clock_10mhz
         """Where the 10 MHz come from unless a fault takes them away."""
@@ -270,6 +274,10 @@ class FpgaCard:
         if isinstance(gpio, RegisterBlock):
             word, bit = gpio.offset_of["gpio2"], EEPROM_WP_BIT
             connect_write_protection(self.controllers.i2c, lambda: bool(gpio.words[word] >> bit & 1))
+            mac_i2c, uart = self.controllers.mac_i2c, self.fabric.uarts.get("port[MAC]")
+            if mac_i2c is not None and uart is not None:
+                mac_i2c.wire.connected = lambda: bool(gpio.words[word] >> MAC_I2C_BIT & 1)
+                uart.connected = lambda: not gpio.words[word] >> MAC_I2C_BIT & 1
         self.listen(self._listened)
 
     def _now(self) -> int:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from timecard.boards.board import Board
+from timecard.emulator.axi_iic import AxiIic
 from timecard.emulator.fpga_block import Block
 from timecard.emulator.fpga_profile import Image, golden_image
 from timecard.emulator.i2c_blocks import EepromOptions, I2cBlock, make_i2c
+from timecard.emulator.i2c_wire import I2cChip, I2cWire
 from timecard.emulator.options import CardOptions
 from timecard.emulator.spi_blocks import FlashOptions, SpiBlock, boot_image, make_spi
 
@@ -20,11 +22,14 @@ class Controllers:
     board: Board
     i2c: I2cBlock
     spi: SpiBlock
+    mac_i2c: AxiIic | None = None
+    """On the pins of the MAC port, where the image has it."""
 
     @property
     def blocks(self) -> dict[str, Block]:
         """By block name."""
-        return {"i2c_ctrl": self.i2c, "spi_flash": self.spi}
+        found: dict[str, Block] = {"i2c_ctrl": self.i2c, "spi_flash": self.spi}
+        return found if self.mac_i2c is None else {**found, "i2c_osc": self.mac_i2c}
 
     def boot(self) -> Image | None:
         """The image that the FPGA starts from the flash; None: none that lets the card appear on the bus."""
@@ -39,6 +44,8 @@ class Controllers:
         """Power goes away, also amid an operation, and comes back."""
         self.spi.power_cycle(t_ns)
         self.i2c.power_cycle(t_ns)
+        if self.mac_i2c is not None:
+            self.mac_i2c.power_cycle(t_ns)
 
     def set_flash_dead(self, dead: bool) -> None:
         """The flash answers nothing but ones."""
@@ -49,15 +56,22 @@ class Controllers:
 
 
 def make_controllers(
-    board: Board, interrupter: Callable[[int | None], Callable[[], None]], options: CardOptions
+    board: Board,
+    interrupter: Callable[[int | None], Callable[[], None]],
+    options: CardOptions,
+    mac_chips: tuple[I2cChip, ...] = (),
 ) -> Controllers:
-    """The masters of a board. Raises ``ValueError`` or ``OSError`` for a file that cannot be used."""
+    """The masters of a board; ``mac_chips`` are on an oscillator card with I2C.
+
+    Raises ``ValueError`` or ``OSError`` for a file that cannot be used.
+    """
     eeprom = EepromOptions(file=options.eeprom_file, eui48=options.eui48.hex(":"), board_id=options.board_id)
     flash = FlashOptions(file=options.flash_file)
     return Controllers(
         board,
         make_i2c(board, interrupter(board.blocks["i2c_ctrl"].vector), eeprom),
         make_spi(board, interrupter(board.blocks["spi_flash"].vector), flash),
+        AxiIic(I2cWire(mac_chips), board.i2c.bus_hz) if board.has("i2c_osc") else None,
     )
 
 

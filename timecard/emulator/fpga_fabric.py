@@ -90,7 +90,10 @@ class Fabric:
         self.image = image
         self._board, self._around = board, around
         self._interrupter = interrupter
-        changed: Callable[[int, bool], None] = lambda at, jumped: self.routing.clock_changed(at, jumped)  # noqa: E731
+
+        def changed(at_ns: int, jumped: bool) -> None:
+            self.routing.clock_changed(at_ns, jumped)  # which is made below
+
         is_art = board.blocks["reg"].registers is r.CLOCK_ART
         self.clock: ClockCore | ArtClock = (
             ArtClock(around.oscillator, t_ns, card_ns, image.word(board), changed)

@@ -9,6 +9,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from timecard.emulator.fpga_art import ArtClock, ArtTimestamper
@@ -240,9 +241,7 @@ class PulseRouting:
                 later_ns = ago_ns + whole_ns - delay_ns
                 self._agenda.schedule(
                     t_ns + whole_ns,
-                    lambda at_ns, end=end, later_ns=later_ns: self._at_pin(  # type: ignore[misc]
-                        end, at_ns, later_ns, width_ns, count
-                    ),
+                    partial(self._at_pin, end, ago_ns=later_ns, width_ns=width_ns, count=count),
                 )
 
     def _at_pin(self, connector: int, t_ns: int, ago_ns: float, width_ns: int, count: int) -> None:

@@ -32,6 +32,8 @@ class TodSlave(RegisterBlock):
         """Faults by which no message arrives."""
         self.errors = 0
         """By a fault: status bits that rise again and again."""
+        self.leap_wrong_s = 0
+        """By a fault: TAI - UTC is taken for so much more than was heard."""
 
     def read(self, reg: int, t_ns: int) -> int | None:
         """A register."""
@@ -42,7 +44,9 @@ class TodSlave(RegisterBlock):
         if reg in _RECEIVER_WORDS and not self._receiver_words:
             return None
         status = self._heard(t_ns)
-        return 0 if status is None else word(status)
+        if status is None:
+            return 0
+        return word(status._replace(utc_offset_s=status.utc_offset_s + self.leap_wrong_s))
 
     def write(self, reg: int, value: int, t_ns: int) -> bool:
         """A register."""
@@ -55,7 +59,7 @@ class TodSlave(RegisterBlock):
         if status is None or status.tai_s is None:
             return None
         correction_s = signed_magnitude(self.words[_TOD["correction"]])
-        return (t_ns + NS_PER_S // 2) // NS_PER_S + status.time_error_s + correction_s
+        return (t_ns + NS_PER_S // 2) // NS_PER_S + status.time_error_s + self.leap_wrong_s + correction_s
 
     def _heard(self, t_ns: int) -> TodStatus | None:
         return self._status(t_ns) if self.words[_TOD["ctrl"]] & 1 and not self.deaf else None

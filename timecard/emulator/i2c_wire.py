@@ -6,6 +6,7 @@ specification).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
@@ -52,6 +53,8 @@ class I2cWire:
         self.chips = chips
         self.silent = False
         """No part answers to its address."""
+        self.connected: Callable[[], bool] = lambda: True
+        """Whether the pins lead to the parts now."""
         self.scl_held = False
         """A part holds the clock: nothing moves."""
         self.sda_held_clocks = 0
@@ -69,7 +72,7 @@ class I2cWire:
             self.foreign_starts -= 1
             return Reply.LOST
         self._selected = None
-        if self.silent:
+        if self.silent or not self.connected():
             return Reply.NACK
         for chip in self.chips:
             if chip.select(address_byte >> 1, bool(address_byte & 1), t_ns):

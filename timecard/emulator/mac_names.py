@@ -15,8 +15,11 @@ MAC_PHYSICS: Final[Mapping[str, str]] = MappingProxyType({
     "sa3xm": "sa53",
     "dta100": "mro50",
     "dt5151": "ocxo",
+    "quartz": "ocxo",
 })  # fmt: skip
 """The oscillator model that a module's 10 MHz has unless told otherwise: its own, or the nearest class's."""
+ON_I2C: Final = frozenset({"quartz"})
+"""Modules without a serial port."""
 MAC_FIRMWARES: Final[Mapping[str, str | None]] = MappingProxyType(
     {
         "1.0.4": "V1.0.4.0.5ADA4E31",

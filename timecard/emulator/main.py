@@ -74,7 +74,7 @@ class LiveEmulator:
             now_ns = self._world.true_tai_ns()
             self._agenda.run_due(now_ns)
             if end_ns is not None and now_ns >= end_ns:
-                print(f"{PROGRAM}: the recorded series has ended", file=sys.stderr)  # noqa: T201
+                sys.stderr.write(f"{PROGRAM}: the recorded series has ended\n")
                 return
             until_ns = min(self._agenda.next_ns(), end_ns or self._agenda.next_ns())
             self._server.step(max(0.0, min(MAX_WAIT_S, (until_ns - now_ns) / NS_PER_S)))
@@ -99,7 +99,8 @@ def _run(emulator: LiveEmulator | LiveReceiver, arguments: Arguments) -> int:
         ready = f"ready vfio-user={arguments.path} control={control_path(arguments.path)}"
         if arguments.receiver_only:
             ready = f"ready pty={arguments.path}"
-        print(ready, flush=True)  # noqa: T201
+        sys.stdout.write(f"{ready}\n")
+        sys.stdout.flush()
         emulator.run()
     finally:
         emulator.close()
@@ -112,9 +113,9 @@ def _ask(arguments: Arguments) -> None:
     """Send the requests to the emulator that runs and print what it answers."""
     for message in arguments.requests:
         reply: dict[str, Any] = request(arguments.path, message)
-        print(json.dumps(reply))  # noqa: T201
+        sys.stdout.write(f"{json.dumps(reply)}\n")
 
 
 def _fail(error: Exception, status: int) -> int:
-    print(f"{PROGRAM}: {error}", file=sys.stderr)  # noqa: T201
+    sys.stderr.write(f"{PROGRAM}: {error}\n")
     return status

@@ -14,7 +14,7 @@ from timecard.boards import BOARDS as KNOWN_BOARDS
 from timecard.boards import Board
 from timecard.boards.board import ImageWord, Role
 from timecard.emulator.fpga_sma import CONNECTORS, Cable
-from timecard.emulator.mac_names import MAC_FIRMWARES, MAC_PHYSICS
+from timecard.emulator.mac_names import MAC_FIRMWARES, MAC_PHYSICS, ON_I2C
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
 from timecard.emulator.receiver_kinds import RECEIVER_KINDS
 from timecard.timescale import NS_PER_S
@@ -235,14 +235,14 @@ class CardOptions:
 
     @property
     def has_mac(self) -> bool:
-        """Whether an oscillator module answers on the MAC port."""
-        return self.mac != NO_MAC
+        """Whether an oscillator module answers on the MAC port's serial line."""
+        return self.mac != NO_MAC and self.mac not in ON_I2C
 
     @property
     def oscillator_source(self) -> str | Path:
         """Name of the model, or the recorded series, that makes the 10 MHz."""
         if self.oscillator is None:
-            return MAC_PHYSICS[self.mac] if self.has_mac else "ocxo"
+            return MAC_PHYSICS.get(self.mac, "ocxo")
         if isinstance(self.oscillator, str) and self.oscillator in OSCILLATORS:
             return self.oscillator
         path = Path(self.oscillator)

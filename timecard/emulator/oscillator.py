@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import deque
+from functools import partial
 from itertools import accumulate, chain
 from typing import Final, Protocol
 
@@ -90,14 +91,16 @@ class NoiseGrid:
         growth: NDArray[np.float64] = self._white * noise[0] + start + 0.5 * jumps + 0.5 * ageing
         for k, (phi, drive) in enumerate(zip(self._phis, self._drives, strict=True)):
             moves = drive * noise[3 + k]
-            states = list(
-                accumulate(moves.tolist(), lambda m, w, phi=phi: phi * m + w, initial=self._ladder[k])  # type: ignore[misc]
-            )
+            states = list(accumulate(moves.tolist(), partial(_relaxed, phi), initial=self._ladder[k]))
             self._ladder[k] = states.pop()
             growth += self._holds[k] * np.array(states) + self._gains[k] * moves
         self._ageing = float(ageing[-1])
         self._frequency = float(frequency[-1])
         return growth
+
+
+def _relaxed(phi: float, state: float, move: float) -> float:
+    return phi * state + move
 
 
 class RecordedGrid:

@@ -6,6 +6,7 @@ length 0 means no pulse without a lock. Real strings and rules: u-blox F9 and M8
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -22,6 +23,7 @@ from timecard.emulator.receiver_pulse import PulsePhysics
 from timecard.gnss.ubx import Framer, UbxFrame, encode
 
 _MON_VER: Final = 0x0A04
+_SEC_UNIQID: Final = 0x2703
 _ACK: Final = {False: 0x0500, True: 0x0501}
 
 
@@ -42,6 +44,7 @@ class EmulatedReceiver(ReceiverCore):
         if firmware not in FIRMWARES:
             raise ValueError(f"receiver firmware {firmware!r}: must be one of {', '.join(FIRMWARES)}")
         self._firmware = FIRMWARES[firmware]
+        self.chip_id = random.Random(f"u-blox chip {seed}").randbytes(5)
         self.traits = self._firmware.traits
         lacks = self._firmware.missing_keys
         stored = {name: value for name, value in flash.items() if name not in lacks}
@@ -55,6 +58,7 @@ class EmulatedReceiver(ReceiverCore):
             0x0604: self._on_reset,
             0x0609: self._on_cfg_cfg,
             _MON_VER: self._on_mon_ver,
+            _SEC_UNIQID: self._on_sec_uniqid,
         }
         if self._firmware.takes_keys:
             self._handlers |= {
@@ -132,6 +136,10 @@ class EmulatedReceiver(ReceiverCore):
 
     def _on_mon_ver(self, payload: bytes, t_ns: int) -> None:
         self._reply(_MON_VER, self._firmware.mon_ver(), t_ns)
+
+    def _on_sec_uniqid(self, payload: bytes, t_ns: int) -> None:
+        if not payload:
+            self._reply(_SEC_UNIQID, b"\1\0\0\0" + self.chip_id, t_ns)
 
     def _on_reset(self, payload: bytes, t_ns: int) -> None:
         """CFG-RST is never acknowledged."""

@@ -112,7 +112,9 @@ def nav_timels(epoch: Epoch) -> bytes:
     change, left_s = epoch.leap.coming(epoch.tai_s) if known else (0, 0)
     week, day = 0, 0
     if change:
-        week, tow_ns = tai_to_gps((epoch.tai_s + left_s - 1) * NS_PER_S)
+        # The day of UTC that ends with it.
+        after_s = leap_s + (change if left_s else 0)
+        week, tow_ns = tai_to_gps((epoch.tai_s + left_s - after_s - 1) * NS_PER_S)
         day = tow_ns // (86_400 * NS_PER_S) + 1
     source = _SOURCE_GPS if known else 0
     return _TIMELS.pack(

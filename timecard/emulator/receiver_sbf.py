@@ -135,11 +135,13 @@ def gps_utc(epoch: Epoch) -> bytes:
     change, left_s = epoch.leap.coming(epoch.tai_s)
     # Without a change to come the page shows the last one: end of 2016, GPS week 1929, day 7.
     event_week, day = 1929, 7
+    after_s = leap_s + (change if left_s else 0)
     if change:
-        event_week, tow_ns = tai_to_gps((epoch.tai_s + left_s - 1) * NS_PER_S)
+        # The day of UTC that ends with it.
+        event_week, tow_ns = tai_to_gps((epoch.tai_s + left_s - after_s - 1) * NS_PER_S)
         day = tow_ns // (86_400 * NS_PER_S) + 1
     return struct.pack(
-        "<BBfdIBbBBb", 5, 0, 0.0, 0.0, 319_488, week & 0xFF, leap_s, event_week & 0xFF, day, leap_s + change
+        "<BBfdIBbBBb", 5, 0, 0.0, 0.0, 319_488, week & 0xFF, leap_s, event_week & 0xFF, day, after_s
     )
 
 

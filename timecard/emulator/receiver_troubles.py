@@ -74,6 +74,8 @@ class Troubles:
             leap = LeapSchedule(leap.tai_minus_utc_s(tai_s) + self.leap_off_s)
             if self.leap_change:
                 leap.announce(self.leap_change, self.leap_at_tai_s)
+            if self.leap_hidden:
+                leap = LeapSchedule(leap.tai_minus_utc_s(tai_s))
         return epoch._replace(
             nav=nav,
             tai_s=tai_s,

@@ -90,6 +90,8 @@ class Uart16550:
         self.raise_interrupt: Callable[[], None] | None = None
         self.muted = False
         """By a fault: nothing comes in."""
+        self.connected: Callable[[], bool] = lambda: True
+        """Whether its pins lead to the device now."""
         self._receiving = _Line()
         self._sending = _Line()
         self._queue = bytearray()
@@ -193,7 +195,7 @@ class Uart16550:
 
     def _catch_up(self, t_ns: int) -> None:
         spoken = self.device.transmit(t_ns)
-        if spoken and not self.muted:
+        if spoken and not self.muted and self.connected():
             # The device may have begun right after it was last asked; the line is not faster than its rate.
             self._receiving.put(spoken, self._t_ns)
         if self._receiving.pending:
@@ -202,8 +204,9 @@ class Uart16550:
                 self._arrive(arrived)
         if self._sending.pending:
             sent = self._sending.take(t_ns, self._byte_ns)
-            if sent:
+            if sent and self.connected():
                 self.device.receive(sent if self._rates_agree() else _garbled(sent), t_ns)
+            if sent:
                 self._thr_interrupt = self._thr_interrupt or bool(self._transmitter() & 0x20)
         self._t_ns = t_ns
 

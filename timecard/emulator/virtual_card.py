@@ -14,11 +14,13 @@ from timecard.emulator.faults import Agenda, FaultBoard, read_schedule
 from timecard.emulator.fpga import FpgaCard
 from timecard.emulator.fpga_latches import CAPACITY, Latch
 from timecard.emulator.gnss_noise import GnssPhysics, RecordedPulses, model_gnss
+from timecard.emulator.mac_names import ON_I2C
 from timecard.emulator.mac_parts import MAC_PARTS, Fitting
 from timecard.emulator.models import GNSS_RECEIVERS, OSCILLATORS
 from timecard.emulator.mro50 import EmulatedMro50
-from timecard.emulator.options import CardOptions, options_from
+from timecard.emulator.options import NO_MAC, CardOptions, options_from
 from timecard.emulator.oscillator import OscillatorPhysics, RecordedGrid, model_oscillator, stream_for
+from timecard.emulator.pct2075 import Pct2075
 from timecard.emulator.receiver_core import ReceiverCore
 from timecard.emulator.receiver_kinds import make_receiver
 from timecard.emulator.receiver_navigation import Start
@@ -90,7 +92,8 @@ class VirtualCard:
             signals=options.sma_signals(),
             tod=self.receiver.tod_status,
             mro50=mac if isinstance(mac, EmulatedMro50) else None,
-            clock_10mhz="onboard" if mac is None else "mac",
+            clock_10mhz="onboard" if options.mac == NO_MAC else "mac",
+            mac_chips=(Pct2075(self.oscillator.temperature_c),) if options.mac in ON_I2C else (),
             start_card_tai_ns=_clock_start_ns(options),
             name=name,
             clock_version=_version(options.clock_core_version),

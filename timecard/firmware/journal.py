@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from timecard.errors import DeviceAbsentError, RefusedError, TimeCardError, from_oserror
-from timecard.firmware.pins import make_pin
+from timecard.firmware.pins import SHA256, make_pin
 
 JOURNAL: Final = "journal"
 LOCK: Final = "lock"
@@ -27,7 +27,6 @@ MAX_JOURNAL: Final = 8 << 20
 MAX_BLOB: Final = 64 << 20
 APPLY: Final = "apply"
 ROLLBACK: Final = "rollback"
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -249,7 +248,7 @@ def _job(row: dict[str, Any]) -> Job:
     texts = (job.action, job.card, job.board, job.image, job.snapshot, job.image_name, job.version)
     if not all(isinstance(text, str) for text in (*texts, *job.pinned_boards)):
         raise ValueError("not text")
-    if not all(_SHA256.fullmatch(digest) for digest in (job.image, job.snapshot)):
+    if not all(SHA256.fullmatch(digest) for digest in (job.image, job.snapshot)):
         raise ValueError("no SHA-256")
     make_pin(job.image, job.version, boards=job.pinned_boards)
     if job.action not in (APPLY, ROLLBACK) or [_offset(number) for number in numbers].count(0):

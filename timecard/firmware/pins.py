@@ -23,7 +23,7 @@ from timecard.errors import DeviceAbsentError, RefusedError, from_oserror
 
 PINS_FILE: Final = Path("/etc/time-appliance/firmware.toml")
 MAX_FILE: Final = 1 << 20
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _VERSION: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,5})")
 _KEYS: Final = {"name", "sha256", "boards", "version"}
 
@@ -48,7 +48,7 @@ class Pin:
 def make_pin(sha256: str, version: str, *, name: str = "", boards: Sequence[str] = ()) -> Pin:
     """A pin from text; raises ``ValueError`` that names what is wrong."""
     digest = sha256.strip().lower()
-    if not _SHA256.fullmatch(digest):
+    if not SHA256.fullmatch(digest):
         raise ValueError(f"sha256={sha256[:80]!r}: must be 64 hexadecimal digits")
     found = _VERSION.fullmatch(version.strip())
     if found is None or int(found[2]) > 0xFFFF:

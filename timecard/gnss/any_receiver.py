@@ -15,6 +15,7 @@ from timecard.errors import DeviceAbsentError, RefusedError, UnsupportedError
 from timecard.gnss.detect import BAUDS, detect
 from timecard.gnss.driver import Receiver, ReceiverDriver
 from timecard.gnss.intent import GnssIntent
+from timecard.gnss.nmea_sentences import UtcOffset
 from timecard.gnss.receivers import RECEIVERS
 from timecard.protocols import ByteStream, RateStream
 from timecard.timebase import Timebase
@@ -39,6 +40,11 @@ class _WithWarnings(Protocol):
     warnings: tuple[str, ...]
 
 
+@runtime_checkable
+class _ToldUtcOnly(Protocol):
+    def use_utc_offset(self, utc_offset: UtcOffset) -> None: ...
+
+
 class AnyReceiver:
     """``GnssReceiver`` of ``timecard.protocols``: a receiver of any family in ``RECEIVERS``."""
 
@@ -49,8 +55,12 @@ class AnyReceiver:
         intent: GnssIntent | None,
         *,
         drivers: Mapping[str, ReceiverDriver] = RECEIVERS,
+        utc_offset: UtcOffset | None = None,
     ) -> None:
-        """``intent``: what the receiver is made to be at each start; None: it is used as it is."""
+        """``intent``: what the receiver is made to be at each start; None: it is used as it is.
+
+        ``utc_offset``: TAI - UTC for a receiver that tells UTC and nothing else; None: the built-in table.
+        """
         self.name = stream.name
         self.driver: ReceiverDriver | None = None
         """Of the receiver that was found; None before."""
@@ -58,6 +68,7 @@ class AnyReceiver:
         self._timebase = timebase
         self._intent = intent
         self._drivers = drivers
+        self._utc_offset = utc_offset
         self._inner: Receiver | None = None
         self._identity: ReceiverIdentity | None = None
         self._earlier_restarts = 0
@@ -135,6 +146,8 @@ class AnyReceiver:
         self._forget()
         self.driver, self._as_it_is = driver, intent is None and self._intent is not None
         self._inner = driver.open(self._stream, self._timebase, intent)
+        if self._utc_offset is not None and isinstance(self._inner, _ToldUtcOnly):
+            self._inner.use_utc_offset(self._utc_offset)
         return self._inner
 
     def _forget(self) -> None:

@@ -113,7 +113,7 @@ class IntegrityMonitor:
                 board.bad("epochs-missing", f"no epoch for {since_s:.1f} s, other messages come", now_mono_ns)
         if self._known_since_ns is not None:
             self._pulse.look(now_mono_ns, self._time.fix, max(self._known_since_ns, self._resumed_ns))
-        self._leap.look(now_mono_ns)
+        self._leap.look(now_mono_ns, self._time.tai_ns(now_mono_ns))
         if "corrupt-data" in board:
             self._review_corrupt(now_mono_ns)
         board.settle(now_mono_ns)
@@ -135,8 +135,11 @@ class IntegrityMonitor:
         """
         self._pulse_ns = now_mono_ns
 
-    def note_peer_leap(self, source: str, tai_minus_utc_s: int, now_mono_ns: int) -> None:
-        """What another source (a peer, a second receiver) says of TAI - UTC; compared for an hour."""
+    def note_peer_leap(self, source: str, tai_minus_utc_s: int | None, now_mono_ns: int) -> None:
+        """What another source (the FPGA, a peer) says of TAI - UTC; None: it does not know it.
+
+        Compared with the receiver's word for an hour, or until the source says otherwise.
+        """
         self._leap.peer(source, tai_minus_utc_s, now_mono_ns)
 
     def forgive(self) -> None:

@@ -27,23 +27,39 @@ class LeapWatch:
         self._agreed: int | None = None
         self._announced: tuple[int, int] | None = None
         """The change and, monotonic ns, when it takes effect."""
+        self._promised: int | None = None
+        """TAI - UTC from then on."""
         self._peers: dict[str, tuple[int, int]] = {}
+        self._said_s: int | None = None
+        """The receiver's newest word."""
 
-    def peer(self, name: str, tai_minus_utc_s: int, now_ns: int) -> None:
-        """What another source says; believed for an hour."""
-        self._peers[name] = (tai_minus_utc_s, now_ns)
+    def peer(self, name: str, tai_minus_utc_s: int | None, now_ns: int) -> None:
+        """What another source says; believed for an hour, or until it does not know any more (None).
+
+        It is compared at the next ``take`` or ``look``: the receiver may be about to say the same.
+        """
+        if tai_minus_utc_s is None:
+            self._peers.pop(name, None)
+        else:
+            self._peers[name] = (tai_minus_utc_s, now_ns)
 
     def take(self, leap: LeapInfo, tai_ns: int | None) -> None:
         """What the receiver says; ``tai_ns``: the time at which it was read, if known."""
         now_ns = leap.read_mono_ns
+        self._said_s = leap.tai_minus_utc_s
         if leap.tai_minus_utc_s is not None:
             self._difference(leap.tai_minus_utc_s, tai_ns, now_ns)
             self._announcement(leap, leap.tai_minus_utc_s, tai_ns, now_ns)
 
-    def look(self, now_ns: int) -> None:
-        """An announcement whose time has come cannot be withdrawn any more."""
+    def look(self, now_ns: int, tai_ns: int | None) -> None:
+        """Others may have said something new; an announcement whose time has come cannot be withdrawn."""
+        if self._said_s is not None:
+            self._difference(self._said_s, tai_ns, now_ns)
         if self._announced is not None and now_ns > self._announced[1] + _TOLERANCE_S * NS_PER_S:
-            self._announced = None
+            # A receiver that was silent meanwhile is held to what it announced, not to what it said before.
+            if self._promised is not None:
+                self._agreed, self._said_s = self._promised, None
+            self._announced = self._promised = None
             self._board.good("leap-withdrawn", now_ns)
 
     def _difference(self, said_s: int, tai_ns: int | None, now_ns: int) -> None:
@@ -83,6 +99,8 @@ class LeapWatch:
             board.judge("leap-not-credible", why is not None, lambda: text, now_ns)
             if why is None:
                 self._announced = (leap.change_s, now_ns + left_s * NS_PER_S)
+                if left_s > _TOLERANCE_S:  # later it may be in force already
+                    self._promised = said_s + leap.change_s
                 board.good("leap-withdrawn", now_ns)
             return
         board.good("leap-not-credible", now_ns)

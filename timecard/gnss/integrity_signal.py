@@ -63,9 +63,9 @@ class SignalWatch:
             self._powered |= rf.antenna_powered
         if rf.jamming is not None:
             told = "" if rf.jamming_indicator is None else f", indicator {rf.jamming_indicator} of 255"
+            says = f"jamming state {rf.jamming.name}{told}"
             for name, state in _JAMMING.items():
-                says = f"jamming state {rf.jamming.name}{told}"
-                board.judge(name, rf.jamming is state, lambda says=says: says, now_ns)  # type: ignore[misc]
+                board.judge(name, rf.jamming is state, lambda: says, now_ns)
         if rf.spoofing is not None:
             forged = rf.spoofing in (SpoofingState.INDICATED, SpoofingState.MULTIPLE)
             board.judge(

@@ -64,7 +64,8 @@ class LeapState:
             return ()
         week_zero = _BEIDOU_WEEK if beidou else 0
         week = _nearest_week(notice.week_256 + week_zero, gps_s // S_PER_WEEK)
-        event_gps_s = week * S_PER_WEEK + midnight * _S_PER_DAY + leap_s
+        # Midnight of UTC, when the new difference is in force.
+        event_gps_s = week * S_PER_WEEK + midnight * _S_PER_DAY + next_s
         past = gps_s >= event_gps_s
         self.tai_minus_utc_s = (next_s if past else leap_s) + TAI_MINUS_GPS_S
         self._source = notice.system

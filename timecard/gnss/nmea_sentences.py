@@ -8,6 +8,7 @@ still hold text where a number belongs; that is corrupt data and not an exceptio
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from pynmeagps import (
 )
 
 from timecard.gnss.framing import NmeaSentence
+from timecard.gnss.integrity_rules import KnownLeap
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
 from timecard.values import AntennaStatus, CorruptData, JammingState
 
@@ -34,8 +36,12 @@ _LEAPS: Final = (
     (1_136_073_600, 33),
     (0, 32),
 )
-"""TAI minus UTC from a UTC second on (IERS Bulletin C), newest first: for recordings of the past, and for the
-present until a leap second comes that no sentence would tell."""
+"""TAI minus UTC from a UTC second on (IERS Bulletin C), newest first."""
+
+_TABLE_ENDS_UTC_S: Final = KnownLeap().until_tai_s - KnownLeap().tai_minus_utc_s
+
+UtcOffset = Callable[[int], int | None]
+"""TAI minus UTC at a second of UTC (unix); None where that is not known."""
 
 _TALKERS: Final = {
     "GP": "GPS",
@@ -117,17 +123,32 @@ def day_of_rmc(text: str) -> tuple[int, int, int] | None:
     return 2000 + year, month, day
 
 
-def tai_ns(date: tuple[int, int, int], clock_ns: int) -> int | None:
-    """TAI of a UTC date and time of day; None when there is no such day."""
+def table_offset_s(utc_s: int) -> int | None:
+    """TAI minus UTC by the built-in table, which ends where a leap second after it is not excluded."""
+    return _latest_offset_s(utc_s) if utc_s < _TABLE_ENDS_UTC_S else None
+
+
+def tai_ns(
+    date: tuple[int, int, int], clock_ns: int, offset_at: UtcOffset = table_offset_s
+) -> tuple[int | None, bool]:
+    """TAI of a UTC date and time of day, None when there is no such day; and whether TAI - UTC is known then.
+
+    Where they are not, the last ones that the built-in table knows are taken: good enough for a display.
+    """
     try:
         midnight_s = int(datetime(*date, tzinfo=UTC).timestamp())
     except (ValueError, OverflowError):
-        return None
+        return None, False
     # In a leap second the offset is still the old one: look it up a second earlier.
     utc_s = midnight_s + clock_ns // NS_PER_S
     before_s = utc_s - 1 if clock_ns >= 86_400 * NS_PER_S else utc_s
-    offset_s = next((offset for since, offset in _LEAPS if before_s >= since), _LEAPS[-1][1])
-    return (midnight_s + offset_s) * NS_PER_S + clock_ns
+    known_s = offset_at(before_s)
+    offset_s = _latest_offset_s(before_s) if known_s is None else known_s
+    return (midnight_s + offset_s) * NS_PER_S + clock_ns, known_s is not None
+
+
+def _latest_offset_s(utc_s: int) -> int:
+    return next((offset for since, offset in _LEAPS if utc_s >= since), _LEAPS[-1][1])
 
 
 def satellite_of(talker: str, number: int, system_id: str = "") -> tuple[str, int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
-from typing import Any, Final, TypeVar
+from dataclasses import fields
+from typing import Any, Final, NamedTuple, TypeVar
 
 from timecard.gnss.driver import Capability
 from timecard.values import (
@@ -27,8 +27,7 @@ SLOW_S: Final = 7.0
 """Some messages of the set ``time-card`` come every 5 s."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topic:
+class Topic(NamedTuple):
     """Something that a status shows."""
 
     name: str
@@ -84,72 +83,22 @@ def _merged(old: RfStatus, new: RfStatus) -> RfStatus:
     )
 
 
+def _heard(*kinds: type[Any]) -> Callable[[ReceiverPicture], bool]:
+    return lambda picture: picture.has(*kinds)
+
+
 def _rf(name: str) -> Callable[[ReceiverPicture], bool]:
     return lambda picture: picture.rf is not None and getattr(picture.rf, name) is not None
 
 
 TOPICS: Final = (
-    Topic(
-        name="time",
-        wait_s=ONCE_S,
-        capability=None,
-        polls=(0x0107,),
-        told=lambda picture: picture.has(GnssFix),
-    ),
-    Topic(
-        name="pulse",
-        wait_s=ONCE_S,
-        capability=Capability.SAWTOOTH,
-        polls=(0x0D01,),
-        told=lambda picture: picture.has(PulseLabel),
-    ),
-    Topic(
-        name="leap seconds",
-        wait_s=ONCE_S,
-        capability=Capability.LEAP_ANNOUNCED,
-        polls=(0x0126,),
-        told=lambda picture: picture.has(LeapInfo),
-    ),
-    Topic(
-        name="position",
-        wait_s=ONCE_S,
-        capability=None,
-        polls=(0x0107,),
-        told=lambda picture: picture.has(AntennaPosition),
-    ),
-    Topic(
-        name="survey",
-        wait_s=SLOW_S,
-        capability=Capability.SURVEY,
-        polls=(0x0D04,),
-        told=lambda picture: picture.has(SurveyStatus),
-    ),
-    Topic(
-        name="signals",
-        wait_s=SLOW_S,
-        capability=Capability.SIGNALS,
-        polls=(0x0143, 0x0135),
-        told=lambda picture: picture.has(SignalView, SatelliteView),
-    ),
-    Topic(
-        name="antenna",
-        wait_s=SLOW_S,
-        capability=Capability.ANTENNA,
-        polls=(0x0A38,),
-        told=_rf("antenna"),
-    ),
-    Topic(
-        name="jamming",
-        wait_s=SLOW_S,
-        capability=Capability.JAMMING,
-        polls=(0x0A38,),
-        told=_rf("jamming"),
-    ),
-    Topic(
-        name="spoofing",
-        wait_s=SLOW_S,
-        capability=Capability.SPOOFING,
-        polls=(0x0103,),
-        told=_rf("spoofing"),
-    ),
+    Topic("time", ONCE_S, None, (0x0107,), _heard(GnssFix)),
+    Topic("pulse", ONCE_S, Capability.SAWTOOTH, (0x0D01,), _heard(PulseLabel)),
+    Topic("leap seconds", ONCE_S, Capability.LEAP_ANNOUNCED, (0x0126,), _heard(LeapInfo)),
+    Topic("position", ONCE_S, None, (0x0107,), _heard(AntennaPosition)),
+    Topic("survey", SLOW_S, Capability.SURVEY, (0x0D04,), _heard(SurveyStatus)),
+    Topic("signals", SLOW_S, Capability.SIGNALS, (0x0143, 0x0135), _heard(SignalView, SatelliteView)),
+    Topic("antenna", SLOW_S, Capability.ANTENNA, (0x0A38,), _rf("antenna")),
+    Topic("jamming", SLOW_S, Capability.JAMMING, (0x0A38,), _rf("jamming")),
+    Topic("spoofing", SLOW_S, Capability.SPOOFING, (0x0103,), _rf("spoofing")),
 )

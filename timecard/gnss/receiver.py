@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from timecard.errors import DeviceTimeoutError, RefusedError, UnsupportedError
@@ -179,6 +179,7 @@ class UbloxReceiver:
 
     def _identify(self) -> ReceiverIdentity:
         identity = self._line.identify(self._options.identify_tries, self._options.identify_timeout_s)
+        identity = replace(identity, serial=self._line.chip_id())
         known = self.identity
         if known is None or (known.model, known.firmware) != (identity.model, identity.firmware):
             self._settings = None

@@ -7,7 +7,7 @@ the second that it names, once, and never when there is doubt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from timecard.timescale import NS_PER_S, nearest_second_ns
@@ -21,6 +21,19 @@ MAX_LEAD_NS: Final = 1_400_000_000
 The window is exactly one second wide, so that at most one label of a healthy receiver lies in it."""
 STALE_NS: Final = 3 * NS_PER_S
 _KEPT: Final = 8
+
+
+PAST_LEAD_NS: Final = 380_000_000
+"""A label of the pulse just past is read 0 to 0.98 s after it, so 0.02 to 1.02 s before the next one."""
+
+
+def label_of_next(label: PulseLabel) -> PulseLabel:
+    """What a label says of the next pulse: one of the pulse just past names it, and not its error."""
+    if not label.emitted:
+        return label
+    next_ns = None if label.edge_tai_ns is None else label.edge_tai_ns + NS_PER_S
+    read_ns = label.read_mono_ns - PAST_LEAD_NS
+    return replace(label, edge_tai_ns=next_ns, qerr_ns=None, emitted=False, read_mono_ns=read_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,21 @@ from timecard.gnss.receivers.ublox_timing import UbloxDecoder
 from timecard.gnss.ublox_profile import UbloxOptions
 from timecard.gnss.ublox_time import EARLIEST_TAI_S
 from timecard.timescale import NS_PER_S
-from timecard.values import AntennaPosition, CorruptData, GnssEvent, GnssFix, SatelliteView, SignalView
+from timecard.values import (
+    AntennaPosition,
+    CorruptData,
+    GnssEvent,
+    GnssFix,
+    PulseLabel,
+    SatelliteView,
+    SignalView,
+)
 
 MAX_NAMES: Final = 512
 """Different messages that are counted by name; a stream has a few dozen."""
 OTHERS: Final = "others"
 _BINARY_FRESH_NS: Final = 3 * NS_PER_S
-_SAID_TWICE: Final = (GnssFix, AntennaPosition, SignalView, SatelliteView)
+_SAID_TWICE: Final = (GnssFix, PulseLabel, AntennaPosition, SignalView, SatelliteView)
 
 Pacer = Callable[[Item], int]
 

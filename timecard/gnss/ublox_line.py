@@ -23,6 +23,7 @@ from timecard.values import CorruptData, GnssEvent, ReceiverIdentity
 
 READ_TIMEOUT_S: Final = 2.0
 SET_TIMEOUT_S: Final = 2.5
+CHIP_ID_S: Final = 1.0
 TRIES: Final = 2
 _READ_BYTES: Final = 4096
 _READS_PER_POLL: Final = 4
@@ -102,6 +103,16 @@ class UbloxLine:
         else:
             reason = "nothing received: no receiver, or the line is cut"
         raise DeviceAbsentError(self.name, "identify GNSS receiver", reason)
+
+    def chip_id(self) -> str | None:
+        """The unique number of the receiver's chip in hexadecimal; None where it does not tell.
+
+        UBX-SEC-UNIQID: version and three bytes, then five bytes in version 1, six in version 2.
+        """
+        for frame in self._ask(encode(ubx.SEC_UNIQID), CHIP_ID_S):
+            if frame.key == ubx.SEC_UNIQID and len(frame.payload) >= 9:
+                return frame.payload[4:10].hex()
+        return None
 
     def answers_at(self, baud: int, tries: int, timeout_s: float) -> bool:
         """Change the line's rate and see whether MON-VER is answered."""

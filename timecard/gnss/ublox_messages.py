@@ -32,6 +32,7 @@ MON_HW: Final = 0x0A09
 MON_RF: Final = 0x0A38
 TIM_TP: Final = 0x0D01
 TIM_SVIN: Final = 0x0D04
+SEC_UNIQID: Final = 0x2703
 SEC_SIG: Final = 0x2709
 
 _FIXED: Final = {

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from timecard.eeprom.identity import EUI48
 from timecard.timescale import NS_PER_S
 
 MAX_NAMES: Final = 64
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 _WORD: Final = re.compile(r"[!-~]{1,64}")
-_EUI48: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _TTY: Final = re.compile(r"tty[A-Za-z]{0,8}[0-9]{1,4}")
 _LOST: Final = re.compile(r"LOST @ (\S{19})")
 _SIGNAL: Final = re.compile(r"([0-9]{1,20}) (-?[0-9]{1,10}) ([0-9]{1,20}) ([01]) [-0-9T:]{19,24} TAI")
@@ -96,7 +96,7 @@ def names(text: str) -> tuple[str, ...]:
 
 def eui48(text: str) -> str:
     """Six bytes."""
-    if not _EUI48.fullmatch(text):
+    if not EUI48.fullmatch(text):
         raise ValueError("not six bytes as xx:xx:xx:xx:xx:xx")
     return text
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from timecard.clock_setting import refuse_what_does_not_fit, step_by_loading
+from timecard.clock_setting import TICK_NS, refuse_what_does_not_fit, step_by_loading
 from timecard.errors import (
     DeviceLostError,
     ProtocolError,
@@ -26,7 +26,6 @@ from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
 from timecard.values import CrossTimestamp
 
-TICK_NS: Final = 20
 SLEW_LIMIT_NS: Final = 50_000_000
 """From here on an adjustment is a step."""
 SLEW_S: Final = 1.0

@@ -255,8 +255,7 @@ class KernelCard:
         operation = f"open {role.name} port"
         port = self.board.serial_ports.get(role)
         if port is None:
-            there = ", ".join(known.value for known in self.board.serial_ports)
-            raise self._unsupported(operation, f"{self.board.product} has no such port, only {there}")
+            raise self._unsupported(operation, self.board.no_such_port)
         tty = self.nodes.ttys.get(role)
         if tty is None:
             granted, needed = self.driver.vectors, self.board.vectors_needed

@@ -72,6 +72,8 @@ class LineClient:
         self._timebase = timebase
         self._buffer = bytearray()
         self._sequence = 0
+        self._over_ns = 0
+        """The latest deadline that was passed."""
 
     def request(self, name: str, *arguments: str, repeatable: bool = True) -> str:
         """Send a command and return its value, without quotes.
@@ -146,8 +148,10 @@ class LineClient:
                 self.dropped += 1
             left_ns = deadline_ns - self._timebase.mono_ns()
             if left_ns <= 0:
-                return None
-            data = self._stream.read(4096, left_ns / NS_PER_S)
+                if self._over_ns == deadline_ns:
+                    return None
+                self._over_ns = deadline_ns  # one more look: it may have come while we were not running
+            data = self._stream.read(4096, max(0, left_ns) / NS_PER_S)
             if data and b"\n" not in data:
                 self._timebase.sleep_s(_REST_S)
             self._buffer += data

@@ -91,7 +91,8 @@ def detect(
                 if identity is not None and driver.open is not None:
                     oscillator = driver.open(stream.inner, timebase, wear=wear)
                     return Detected(driver=driver, oscillator=oscillator, identity=identity, baud=baud)
-            heard[baud] = stream.summary()
+            if stream.count or baud not in heard:
+                heard[baud] = stream.summary()
     name = first.name if first is not None else "oscillator port"
     said = "; ".join(f"at {baud} baud {text}" for baud, text in heard.items())
     raise DeviceAbsentError(
@@ -140,12 +141,12 @@ class _HearingStream:
     def __init__(self, inner: ByteStream) -> None:
         self.inner = inner
         self.name = inner.name
-        self._count = 0
+        self.count = 0
         self._sample = b""
 
     def read(self, max_bytes: int, timeout_s: float) -> bytes:
         data = self.inner.read(max_bytes, timeout_s)
-        self._count += len(data)
+        self.count += len(data)
         self._sample = (self._sample + data)[:_SAMPLE]
         return data
 
@@ -153,8 +154,8 @@ class _HearingStream:
         self.inner.write(data)
 
     def summary(self) -> str:
-        if not self._count:
+        if not self.count:
             return "nothing was heard"
         text = self._sample.decode("ascii", "backslashreplace").strip()
         shown = "".join(c if c.isprintable() else " " for c in text)
-        return f"{self._count} bytes were heard: {shown!r}"
+        return f"{self.count} bytes were heard: {shown!r}"

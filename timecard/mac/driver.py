@@ -24,7 +24,9 @@ class OscillatorCapability(StrEnum):
     """It can follow a pulse by itself."""
     SYNC_PULSE = "sync-pulse"
     LATCH = "latch"
-    """Fold the steering into the base frequency, non-volatile."""
+    """Fold the steering into the base frequency. A part that has ``STORE`` too forgets that without power
+    unless ``store`` follows; any other keeps it.
+    """
     STORE = "store"
     UPGRADE = "upgrade"
 
@@ -83,7 +85,7 @@ class Oscillator(Protocol):
         ...
 
     def latch(self) -> None:
-        """Fold the steering in force into the base frequency; the frequency stays. Counted as wear."""
+        """Fold the steering in force into the base (see ``LATCH``); the frequency stays. Counted as wear."""
         ...
 
     def store(self) -> None:

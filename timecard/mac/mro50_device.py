@@ -11,6 +11,7 @@ import fcntl
 import os
 import struct
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,8 @@ class DeviceWords:
         self._ioctl = ioctl
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            # Whoever holds it has no other word for letting go than to forget it.
+            self._release = weakref.finalize(self, os.close, self._descriptor)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM):
                 raise CardPermissionError(
@@ -95,9 +98,8 @@ class DeviceWords:
 
     def close(self) -> None:
         """Give the device back."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._descriptor = -1
+        self._release()
 
     def _checked(self, operation: str, code: int, maximum: int) -> int:
         value = self._move(operation, code, 0)

@@ -55,6 +55,7 @@ class TextLine:
         self.drain()
         self._stream.write(request)
         deadline_ns = self.timebase.mono_ns() + round(timeout_s * NS_PER_S)
+        over = False
         while True:
             at = self._buffer.find(self._end)
             if at >= 0:
@@ -63,10 +64,11 @@ class TextLine:
                 if may_be_empty or text.strip():
                     return text.decode("latin-1")
                 continue
-            left_ns = deadline_ns - self.timebase.mono_ns()
-            if left_ns <= 0 or len(self._buffer) > self._max_bytes:
+            if over or len(self._buffer) > self._max_bytes:
                 return None
-            self._buffer += self._stream.read(4096, left_ns / NS_PER_S)
+            left_ns = deadline_ns - self.timebase.mono_ns()
+            over = left_ns <= 0  # one more look: it may have come while this program was not running
+            self._buffer += self._stream.read(4096, max(0, left_ns) / NS_PER_S)
 
     @property
     def unfinished(self) -> bytes:

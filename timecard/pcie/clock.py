@@ -17,12 +17,11 @@ from timecard.boards.registers import (
     SOURCE_REGS,
     to_signed_magnitude,
 )
+from timecard.clock_setting import TICK_NS
 from timecard.errors import ProtocolError, RefusedError
 from timecard.pcie.snapshot_clock import ADJUST_OFFSET, ENABLE, SnapshotClock
 from timecard.timescale import NS_PER_S
 
-TICK_NS: Final = 20
-"""Period of the core's 50 MHz: the granularity of a snapshot and of adjustment intervals."""
 MAX_FREQUENCY_PPB: Final = 50_000_000.0
 """1 ns per tick, the core's limit."""
 FRACTION_SINCE: Final = 2

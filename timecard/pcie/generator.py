@@ -12,9 +12,10 @@ from typing import Final
 from timecard.boards.registers import ALL_ONES
 from timecard.card_protocols import CardClock
 from timecard.card_values import GeneratorSettings, GeneratorState
+from timecard.clock_setting import MAX_SECONDS
 from timecard.errors import RefusedError, UnsupportedError
 from timecard.pcie.bus import burst_reader
-from timecard.pcie.words import core_version, present
+from timecard.pcie.words import MAX_CABLE_DELAY_NS, core_version, present
 from timecard.protocols import RegisterBus
 from timecard.timescale import NS_PER_S
 
@@ -22,10 +23,10 @@ MIN_AHEAD_NS: Final = 1_000_000
 """The registers have to be written before the start; the kernel driver keeps the same distance."""
 COMFORT_NS: Final = 20_000_000
 """Distance of a start that we choose: enough for the slowest bus to write the registers."""
+LONG_COMFORT_NS: Final = 2 * NS_PER_S
+"""The same on a host that was too busy for that."""
 MIN_PULSE_NS: Final = 5
 """One tick of the core's fast clock."""
-MAX_SECONDS: Final = 1 << 32
-MAX_CABLE_DELAY_NS: Final = 0xFFFF
 MAX_REPEATS: Final = ALL_ONES
 MAP_SINCE: Final = (1, 3)
 """Closed cores have this register map from 1.3 on; the published core (0.x) has had it from the start."""
@@ -66,7 +67,16 @@ class Generator:
     def start(self, settings: GeneratorSettings) -> GeneratorState:
         """Programme and start; one that runs is stopped first, unless the settings are refused."""
         self._check(settings)
-        start_ns = self._start_ns(settings)
+        state = self._started(settings, COMFORT_NS)
+        if state.error == START_ERROR and settings.start_tai_ns is None:
+            state = self._started(settings, LONG_COMFORT_NS)  # this program was held up while it wrote
+        if state.error is not None:
+            self.stop()
+            raise RefusedError(self.name, "start", state.error)
+        return state
+
+    def _started(self, settings: GeneratorSettings, comfort_ns: int) -> GeneratorState:
+        start_ns = self._start_ns(settings, comfort_ns)
         self.stop()
         write32, at = self._bus.write32, self._at
         write32(at["status"], _ERRORS)
@@ -81,11 +91,7 @@ class Generator:
         write32(at["intr"], 1)
         # The vector stays masked: errors are seen by ``state``.
         write32(at["enable"], _ENABLE | _SIGNAL_VALID)
-        state = self.state()
-        if state.error is not None:
-            self.stop()
-            raise RefusedError(self.name, "start", state.error)
-        return state
+        return self.state()
 
     def stop(self) -> None:
         """Stop; the core forgets its errors."""
@@ -127,11 +133,11 @@ class Generator:
                 f"a cable delay of {settings.cable_delay_ns} ns is outside 0 to {MAX_CABLE_DELAY_NS} ns"
             )
 
-    def _start_ns(self, settings: GeneratorSettings) -> int:
+    def _start_ns(self, settings: GeneratorSettings, comfort_ns: int) -> int:
         now_ns = self._clock.now_tai_ns()
         start_ns = settings.start_tai_ns
         if start_ns is None:
-            periods = -(-(now_ns + COMFORT_NS) // settings.period_ns)
+            periods = -(-(now_ns + comfort_ns) // settings.period_ns)
             start_ns = periods * settings.period_ns + settings.phase_ns
         elif start_ns < now_ns + MIN_AHEAD_NS:
             raise self._refused(

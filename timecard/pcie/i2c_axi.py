@@ -39,16 +39,16 @@ SOFT_RESET: Final = 0xA
 class AxiI2c:
     """``I2cMaster`` on the AXI core of FB, Celestica and ADVA x1 cards."""
 
-    def __init__(self, bus: RegisterBus, timebase: Timebase) -> None:
-        self.name = f"{bus.name} i2c"
+    def __init__(self, bus: RegisterBus, timebase: Timebase, block: str = "i2c_ctrl") -> None:
+        self.name = f"{bus.name} {block}"
         self.timebase = timebase
         self._bus = bus
         at = bus.board.at
-        self._cr, self._sr = at("i2c_ctrl", "CR"), at("i2c_ctrl", "SR")
-        self._tx, self._rx = at("i2c_ctrl", "TX_FIFO"), at("i2c_ctrl", "RX_FIFO")
-        self._isr, self._ier = at("i2c_ctrl", "ISR"), at("i2c_ctrl", "IER")
-        self._dgier, self._reset_key = at("i2c_ctrl", "DGIER"), at("i2c_ctrl", "SOFTR")
-        self._pirq = at("i2c_ctrl", "RX_PIRQ")
+        self._cr, self._sr = at(block, "CR"), at(block, "SR")
+        self._tx, self._rx = at(block, "TX_FIFO"), at(block, "RX_FIFO")
+        self._isr, self._ier = at(block, "ISR"), at(block, "IER")
+        self._dgier, self._reset_key = at(block, "DGIER"), at(block, "SOFTR")
+        self._pirq = at(block, "RX_PIRQ")
         self._byte_s = 9 / bus.board.i2c.bus_hz
         self._reset()
 

@@ -27,6 +27,12 @@ _ERRORS: Final = {28: "unknown answer", 29: "answer of a wrong size", 30: "the o
 _SERIAL: Final = 1
 
 
+def has_the_part(bus: RegisterBus) -> bool:
+    """Whether the oscillator is connected to the bridge, and not to its serial port."""
+    board = bus.board
+    return board.has("osc") and not bus.read32(board.at("board_config", "mro50_serial_activate")) & _SERIAL
+
+
 class Mro50Bridge:
     """Read and set the oscillator's words. ``ENABLE`` has no effect in the first 31 s after power-on."""
 

@@ -28,6 +28,7 @@ from timecard.pcie.counter import Counter
 from timecard.pcie.generator import Generator
 from timecard.pcie.gpio import BoardGpio
 from timecard.pcie.i2c import I2cMaster, open_i2c
+from timecard.pcie.i2c_axi import AxiI2c
 from timecard.pcie.interrupts import Interrupts
 from timecard.pcie.memory import chip_at, memory_on, read_identity
 from timecard.pcie.mro50_bridge import Mro50Bridge
@@ -39,6 +40,8 @@ from timecard.pcie.uart_pump import PumpedUart
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 
+SOM_IMAGE: Final = 0
+"""Tag of the images of the SOM card."""
 _NEEDS: Final = {
     "selector": "pps_select",
     "pps_slave": "pps_to_clk",
@@ -46,6 +49,7 @@ _NEEDS: Final = {
     "time_of_day": "tod",
     "gpio": "gpio_ext",
     "oscillator_bridge": "osc",
+    "oscillator_i2c": "i2c_osc",
 }
 """Capability to the block that it needs."""
 
@@ -78,6 +82,7 @@ class RegisterCard:
         self._serial: dict[Role, UartStream | PumpedUart] = {}
         self._bridge: Mro50Bridge | None = None
         self._i2c_master: I2cMaster | None = None
+        self._oscillator_i2c: I2cMaster | None = None
 
     # --- parts ---
 
@@ -115,6 +120,23 @@ class RegisterCard:
                 )
             self._bridge = Mro50Bridge(self.bus, self._timebase)
         return self._bridge
+
+    def oscillator_i2c(self) -> I2cMaster:
+        """The bus that the pins of the MAC port are while the board's line ``mac_i2c`` is set.
+
+        Raises ``UnsupportedError`` while they are a serial port, and for images without that bus.
+        """
+        operation = "open the oscillator's I2C bus"
+        if not self.board.has("i2c_osc"):
+            raise UnsupportedError(self.name, operation, f"{self.board.product} has none")
+        if self.image().tag != SOM_IMAGE:
+            raise UnsupportedError(self.name, operation, "this image has the EEPROM's bus in its place")
+        if not self.gpio().get("mac_i2c"):
+            reason = "the MAC pins are a serial port: `timecard mac status --pins i2c` switches them"
+            raise UnsupportedError(self.name, operation, reason)
+        if self._oscillator_i2c is None:
+            self._oscillator_i2c = AxiI2c(self.bus, self._timebase, "i2c_osc")
+        return self._oscillator_i2c
 
     def pps_input(self) -> pulse_ports.PulsePort:
         """Settings of the pulse that the clock's servo follows."""
@@ -243,10 +265,7 @@ class RegisterCard:
         port = self.board.serial_ports.get(role)
         name = f"{role.name} UART"
         if port is None:
-            there = ", ".join(known.value for known in self.board.serial_ports)
-            raise UnsupportedError(
-                self.name, f"open {name}", f"{self.board.product} has no such port, only {there}"
-            )
+            raise UnsupportedError(self.name, f"open {name}", self.board.no_such_port)
         if role is Role.MAC and self.board.has("board_config"):
             if self._bridge is not None:
                 raise UnsupportedError(

@@ -18,9 +18,9 @@ from timecard.pcie.clock import FRACTION_SINCE
 from timecard.pcie.status import GNSS_STATUS_SINCE, read_image_version
 from timecard.protocols import RegisterBus
 
-UNCERTAIN: Final = frozenset({"gpio_rgb", "sma_status", "idboard", "osc", "board_config"})
+UNCERTAIN: Final = frozenset({"gpio_rgb", "sma_status", "idboard", "osc", "board_config", "i2c_osc"})
 """Blocks that not every image of the board has: nobody answers for them, so nobody asks them."""
-CONTROLLERS: Final = ("spi_flash", "i2c_ctrl", "msi")
+CONTROLLERS: Final = ("spi_flash", "i2c_ctrl", "i2c_osc", "msi")
 """Prefixes of blocks behind which something can be destroyed."""
 _TOD_RECEIVER: Final = frozenset({"gnss_status", "num_sat"})
 _EFFECTS: Final = {

@@ -7,18 +7,14 @@ block: no counter, no drop flag, no delay, always rising edges.
 
 from __future__ import annotations
 
-from typing import Final
-
 from timecard.errors import ProtocolError, RefusedError, UnsupportedError
 from timecard.pcie.bus import burst_reader
 from timecard.pcie.interrupts import VectorWait, vector_wait
-from timecard.pcie.words import present
+from timecard.pcie.words import MAX_CABLE_DELAY_NS, present
 from timecard.protocols import RegisterBus
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
 from timecard.values import EdgeStamp
-
-MAX_CABLE_DELAY_NS: Final = 0xFFFF
 
 
 class Timestamper:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from timecard.boards.registers import ALL_ONES
 from timecard.errors import DeviceLostError
+
+MAX_CABLE_DELAY_NS: Final = 0xFFFF
+"""A register for a cable delay has 16 bits."""
 
 
 def present(word: int, device: str, operation: str, register: str) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.other_package import install, run_with
 
 BOARD_FILE = '''
 """A board that only this test knows: the FB's blocks in other places, fewer generators, another PCI id."""
@@ -102,30 +101,9 @@ print(json.dumps({
 '''
 
 
-def package(folder: Path, file: str, target: str) -> None:
-    """Another package with an entry point, as pip would have installed it."""
-    (folder / "bench_board.py").write_text(file)
-    info = folder / "bench_board-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-board\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[timecard.boards]\nbench = {target}\n")
-
-
-def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[3]
-    return subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
 def test_one_file_makes_a_board(tmp_path: Path) -> None:
-    package(tmp_path, BOARD_FILE, "bench_board:BOARD")
-    done = run(tmp_path, SCRIPT)
+    install(tmp_path, "timecard.boards", {"bench": "bench_board:BOARD"}, {"bench_board": BOARD_FILE})
+    done = run_with(tmp_path, SCRIPT)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["names"][-1] == "bench"
@@ -154,10 +132,10 @@ def test_one_file_makes_a_board(tmp_path: Path) -> None:
     ],
 )
 def test_a_board_that_cannot_be_used_is_told_and_left_out(tmp_path: Path, file: str, target: str) -> None:
-    package(tmp_path, file, target)
-    done = run(
+    install(tmp_path, "timecard.boards", {"bench": target}, {"bench_board": file})
+    done = run_with(
         tmp_path, "from timecard.boards import BOARDS, FB; assert BOARDS['fb'] is FB; print(len(BOARDS))"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "6\n"
-    assert "board bench (bench_board:" in done.stderr
+    assert "timecard.boards bench (bench_board:" in done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from timecard.bringup.engine import NamedStep, Setting, Stepper, StopRunError, run_steps
-from timecard.bringup.journal import FileJournal, Journal, JournalError, NoJournal, default_directory
+from timecard.bringup.journal import FileJournal, Journal, JournalError, NoJournal
 from timecard.bringup.report import BringUpReport, Outcome, Verdict
 from timecard.emulator.world import VirtualTime
 from timecard.errors import DeviceLostError, RefusedError, UnsupportedError
@@ -200,9 +200,3 @@ def test_a_journal_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="--state-dir"):
         FileJournal(tmp_path / "file" / "below", "c", "d").begin()
-
-
-def test_where_journals_are_kept() -> None:
-    assert default_directory({"STATE_DIRECTORY": "/a:/b"}, 1000) == Path("/a")
-    assert default_directory({}, 0) == Path("/var/lib/time-appliance")
-    assert default_directory({"HOME": "/home/x"}, 1000) == Path("/home/x/.local/state/time-appliance")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.command_line import emulated, wait_until_set
 from timecard import api
-from timecard.emulator.control import request
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "python-api.md"
@@ -23,19 +22,9 @@ SOCKET = "/tmp/card.sock"
 @pytest.fixture
 def socket(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "card.sock"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "timecard.cli", "emulate", "--vfio-user", str(path), "--seed", "6"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready ")
-    deadline = time.monotonic() + 30
-    while abs(request(path, {"do": "truth"})["card_error_ns"]) > 1e9 and time.monotonic() < deadline:
-        time.sleep(0.1)  # generators need a clock that jumps no more
-    yield path
-    process.terminate()
-    process.communicate(timeout=5)
+    with emulated("--vfio-user", path, seed=6):
+        wait_until_set(path)  # generators need a clock that jumps no more
+        yield path
 
 
 def test_every_block_of_the_document_runs(socket: Path, capsys: pytest.CaptureFixture[str]) -> None:

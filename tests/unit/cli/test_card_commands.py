@@ -5,63 +5,38 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.command_line import Answer, answer_of, emulated, facts_of, wait_until_set
 from timecard.cli import main as cli
 from timecard.emulator.control import request
-
-
-def serve(path: Path, *options: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "timecard.cli", "emulate", "--vfio-user", str(path), "--seed", "2", *options],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready ")
-    return process
 
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("card") / "card.sock"
-    process = serve(path)
-    deadline = time.monotonic() + 30
-    while abs(request(path, {"do": "truth"})["card_error_ns"]) > 1e9 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    yield path
-    process.terminate()
-    process.communicate(timeout=5)
+    with emulated("--vfio-user", path):
+        wait_until_set(path)
+        yield path
 
 
 @pytest.fixture(scope="module")
 def art(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("art") / "card.sock"
-    process = serve(path, "--board", "art")
-    yield path
-    process.terminate()
-    process.communicate(timeout=5)
+    with emulated("--vfio-user", path, "--board", "art"):
+        yield path
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(path: Path, *argv: str) -> tuple[int, str, str]:
-        status = cli.main([*argv, "--vfio-user", str(path)])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
+    def call(path: Path, *argv: str) -> Answer:
+        return answer_of(capsys, *argv, "--vfio-user", path)
 
     return call
-
-
-def facts_of(answer: tuple[int, str, str]) -> Any:
-    status, out, err = answer
-    assert (status, err) == (0, ""), answer
-    return json.loads(out)
 
 
 def test_sma_is_routed_and_shown(card: Path, run: Any) -> None:
@@ -193,15 +168,15 @@ def test_delays_of_art_have_no_register(art: Path, run: Any) -> None:
 def test_phc_reads_compares_watches_and_steps(card: Path, run: Any) -> None:
     facts_of(run(card, "phc", "source", "regs", "--json"))
     before = int(facts_of(run(card, "phc", "read", "--json"))["time_tai_ns"])
-    stepped = facts_of(run(card, "phc", "step", "-5000000000", "--json"))
-    assert stepped["stepped_ns"] == -5_000_000_000
+    stepped = facts_of(run(card, "phc", "step", "-500000000000", "--json"))
+    assert stepped["stepped_ns"] == -500_000_000_000
     assert int(stepped["time_tai_ns"]) < before
     assert facts_of(run(card, "phc", "steer", "-7.5", "--json"))["frequency_ppb"] == pytest.approx(
         -7.5, abs=0.01
     )
     facts_of(run(card, "phc", "steer", "0", "--json"))
     facts_of(run(card, "phc", "set", "2026-10-02T12:00:00", "--json"))
-    assert "2026-10-02 12:00:0" in run(card, "phc", "read")[1]
+    assert "2026-10-02 12:0" in run(card, "phc", "read")[1]
     facts_of(run(card, "phc", "set", "host", "--json"))
     compared = facts_of(run(card, "phc", "compare", "--count", "2", "--interval", "0", "--json"))
     assert len(compared["samples"]) == 2
@@ -209,7 +184,10 @@ def test_phc_reads_compares_watches_and_steps(card: Path, run: Any) -> None:
     status, out, _ = run(card, "phc", "watch-edges", "--channel", "ts5", "--count", "2", "--json")
     edges = [json.loads(line) for line in out.splitlines()]
     assert status == 0
-    assert int(edges[1]["card_tai_ns"]) - int(edges[0]["card_tai_ns"]) == pytest.approx(1e9, abs=1e4)
+    apart_ns = int(edges[1]["card_tai_ns"]) - int(edges[0]["card_tai_ns"])
+    seconds = round(apart_ns / 1e9)
+    assert seconds >= 1, "more than one where a busy machine read too late"
+    assert apart_ns == pytest.approx(seconds * 1e9, abs=1e4)
     facts_of(run(card, "phc", "source", "PPS", "--json"))
 
 

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from timecard.cli import main as cli
+from tests.command_line import COMMAND, LIMIT_S, Answer, answer_of, emulated, eventually, facts_of
 from timecard.gnss.capture import replay
 from timecard.gnss.framing import Framer, UbxFrame
+from timecard.gnss.picture import TOPICS
 
-Run = Callable[..., tuple[int, str, str]]
-COMMAND = (sys.executable, "-m", "timecard.cli")
-
-
-@contextlib.contextmanager
-def emulated(*argv: str | Path) -> Iterator[None]:
-    process = subprocess.Popen(
-        [*COMMAND, "emulate", "--seed", "2", *map(str, argv)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready ")
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.communicate(timeout=5)
+Run = Callable[..., Answer]
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +45,15 @@ def nmea(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*argv: str | Path | float) -> tuple[int, str, str]:
-        status = cli.main(["gnss", *map(str, argv)])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
+    return functools.partial(answer_of, capsys, "gnss")
 
 
-def facts_of(answer: tuple[int, str, str]) -> Any:
-    status, out, err = answer
-    assert (status, err) == (0, ""), answer
-    return json.loads(out)
+def status_of(run: Run, *argv: str | Path, topics: int = len(TOPICS)) -> Any:
+    """A status in which at least so many topics were heard."""
+    return eventually(
+        lambda: facts_of(run("status", *argv, "--json")),
+        lambda facts: len(facts["not_heard"].keys() - {"settings"}) <= len(TOPICS) - topics,
+    )
 
 
 # --- status ---
@@ -79,7 +61,7 @@ def facts_of(answer: tuple[int, str, str]) -> Any:
 
 def test_status_of_a_card_receiver(tmp_path: Path, run: Run) -> None:
     with emulated("--vfio-user", tmp_path / "card.sock"):
-        facts = facts_of(run("status", "--vfio-user", tmp_path / "card.sock", "--json"))
+        facts = status_of(run, "--vfio-user", tmp_path / "card.sock")
     assert (facts["driver"], facts["baud"], facts["receiver"]["model"]) == ("ublox", 115_200, "ZED-F9T")
     assert facts["fix"]["time_valid"] is True
     assert abs(int(facts["fix"]["epoch_tai_ns"])) > 10**18
@@ -97,7 +79,9 @@ def test_status_of_a_card_receiver(tmp_path: Path, run: Run) -> None:
 
 
 def test_status_as_text_on_a_plain_port(f9t: Path, run: Run) -> None:
-    status, out, err = run("status", "--port", f9t)
+    status, out, err = eventually(
+        lambda: run("status", "--port", f9t), lambda said: "not heard" not in said[1]
+    )
     assert (status, err) == (0, "")
     shown = {line[:12].strip(): line[13:] for line in out.splitlines()}
     assert shown["receiver"] == "ZED-F9T TIM 2.20 29.20"
@@ -109,7 +93,7 @@ def test_status_as_text_on_a_plain_port(f9t: Path, run: Run) -> None:
 
 
 def test_status_of_a_mosaic(mosaic: Path, run: Run) -> None:
-    facts = facts_of(run("status", "--port", mosaic, "--json"))
+    facts = status_of(run, "--port", mosaic, topics=6)
     assert facts["driver"] == "septentrio"
     assert facts["fix"]["time_valid"] is True
     assert "pulse" not in facts["not_heard"]
@@ -133,12 +117,28 @@ def test_the_receiver_of_an_undo_is_known_by_its_number(mosaic: Path, tmp_path: 
     assert facts_of(run("configure", "--undo", *at, "--json"))["written"] is True
 
 
+def test_an_undo_is_for_one_chip_and_an_older_file_says_so(f9t: Path, tmp_path: Path, run: Run) -> None:
+    at = ("--port", f9t, "--baud", 115_200, "--state", tmp_path)
+    facts_of(run("configure", "--time-card", *at, "--json"))
+    (kept,) = (tmp_path / "gnss-undo").iterdir()
+    document = json.loads(kept.read_text())
+    assert len(bytes.fromhex(document["serial"])) == 5
+    kept.write_text(json.dumps(document | {"serial": "0102030405"}))
+    status, out, err = run("configure", "--undo", *at)
+    assert (status, out) == (1, "")
+    assert f"about a ZED-F9T 0102030405, and a ZED-F9T {document['serial']} answers" in err
+    kept.write_text(json.dumps(document | {"serial": None}))  # as it was written before chips were asked
+    status, out, err = run("configure", "--undo", *at, "--json")
+    assert (status, json.loads(out)["written"]) == (0, True)
+    assert "does not say which ZED-F9T" in err
+
+
 def test_status_without_a_word_to_the_receiver(nmea: Path, run: Run) -> None:
-    facts = facts_of(run("status", "--port", nmea, "--listen", "--json"))
+    facts = status_of(run, "--port", nmea, "--listen", topics=4)
     assert (facts["driver"], facts["baud"]) == ("nmea", 38_400)
     assert facts["fix"]["time_valid"] is True
     assert facts["receiver"] is None
-    assert facts["not_heard"]["pulse"].startswith("not heard in ")
+    assert facts["not_heard"]["survey"].startswith("not heard in ")
 
 
 # --- configure ---
@@ -248,7 +248,7 @@ def test_a_fixed_position_is_set_and_a_survey_followed(tmp_path: Path, run: Run)
             facts_of(run("survey", "--min-seconds", 60, "--sigma", 50, "--detach", *kept, *at))["started"]
             is True
         )
-        facts = facts_of(run("status", *at))
+        facts = status_of(run, "--port", path)
         assert facts["survey"]["active"] is True
         facts_of(run("configure", "--undo", *kept, *at))
         assert facts_of(run("survey", "--fixed", "47.3769,8.5417,470.0", *kept, *at))["changes"] == []
@@ -329,7 +329,7 @@ def test_replay_into_a_pipe_that_closes(shared_dir: Path) -> None:
     assert replaying.stderr is not None
     errors = replaying.stderr.read()
     replaying.stderr.close()
-    assert (replaying.wait(30), errors) == (0, b"")
+    assert (replaying.wait(LIMIT_S), errors) == (0, b"")
 
 
 # --- tap ---
@@ -355,7 +355,7 @@ def test_a_tap_gives_the_line_to_several_and_nothing_to_the_receiver(
             # A reset, which must not get through.
             first.sendall(bytes.fromhex("b56206040400ffff00000c5d"))
             for reader in (first, second):
-                reader.settimeout(20)
+                reader.settimeout(LIMIT_S)
                 framer, frames = Framer(), 0
                 while frames < 8:
                     data = reader.recv(4096)
@@ -365,7 +365,7 @@ def test_a_tap_gives_the_line_to_several_and_nothing_to_the_receiver(
         assert status == 1
         assert f"process {tapping.pid}" in err
         tapping.send_signal(signal.SIGTERM)
-        out, err = tapping.communicate(timeout=20)
+        out, err = tapping.communicate(timeout=LIMIT_S)
     finally:
         if tapping.poll() is None:
             tapping.kill()
@@ -373,5 +373,5 @@ def test_a_tap_gives_the_line_to_several_and_nothing_to_the_receiver(
     assert (tapping.returncode, err) == (0, "")
     assert json.loads(out)["bytes"] > 100
     assert not path.exists()
-    facts = facts_of(run("status", "--port", f9t, "--json"))
+    facts = status_of(run, "--port", f9t)
     assert facts["fix"]["time_valid"] is True

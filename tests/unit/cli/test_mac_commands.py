@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import functools
 import io
 import json
 import os
@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import LIMIT_S, Answer, answer_of, emulated, eventually, facts_of
 from tests.unit.emulator_devices.wire import START_NS, SteadyPulses
-from timecard.cli import main as cli
 from timecard.cli.mac_status import ABOVE
 from timecard.emulator.csac import EmulatedCsac
 from timecard.emulator.models import OSCILLATORS
@@ -32,42 +32,34 @@ from timecard.emulator.sa5x_loader import build_image
 from timecard.emulator.serial_part import SerialPart
 from timecard.mac.oscillators.sa5x_tables import READINGS
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@contextlib.contextmanager
-def emulated(path: Path, *options: str) -> Iterator[Path]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "timecard.cli", "emulate", "--vfio-user", str(path), "--seed", "2", *options],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready ")
-    try:
-        yield path
-    finally:
-        process.terminate()
-        process.communicate(timeout=5)
+Run = Callable[..., Answer]
 
 
 @pytest.fixture(scope="module")
 def csac(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with emulated(tmp_path_factory.mktemp("csac") / "card.sock", "--mac", "csac") as path:
+    path = tmp_path_factory.mktemp("csac") / "card.sock"
+    with emulated("--vfio-user", path, "--mac", "csac"):
         yield path
 
 
 @pytest.fixture(scope="module")
 def art(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with emulated(tmp_path_factory.mktemp("art") / "card.sock", "--board", "art") as path:
+    path = tmp_path_factory.mktemp("art") / "card.sock"
+    with emulated("--vfio-user", path, "--board", "art"):
         yield path
 
 
 @pytest.fixture(scope="module")
 def sa53(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("sa53") / "card.sock"
-    with emulated(path, "--mac", "sa53", "--mac-firmware", "1.0.4"):
+    with emulated("--vfio-user", path, "--mac", "sa53", "--mac-firmware", "1.0.4"):
         yield path
+
+
+@pytest.fixture
+def quartz(tmp_path: Path) -> Iterator[Path]:
+    with emulated("--vfio-user", tmp_path / "card.sock", "--mac", "quartz"):
+        yield tmp_path / "card.sock"
 
 
 class PtyPart:
@@ -86,7 +78,7 @@ class PtyPart:
 
     def close(self) -> None:
         self._ending = True
-        self._thread.join(5)
+        self._thread.join(LIMIT_S)
         os.close(self._master)
         os.close(self._slave)
 
@@ -114,21 +106,14 @@ def on_pty() -> Iterator[Callable[[SerialPart], PtyPart]]:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    def call(*argv: str | Path) -> tuple[int, str, str]:
-        keeps = argv[1] in ("status", "steer", "discipline")
-        state = ("--state", str(tmp_path)) if keeps else ()
-        status = cli.main(["mac", str(argv[1]), *state, *map(str, argv[2:])])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return functools.partial(answer_of, capsys)
 
 
-def facts_of(answer: tuple[int, str, str]) -> Any:
-    status, out, err = answer
-    assert (status, err) == (0, ""), answer
-    return json.loads(out)
+def received(raw_log: str) -> bytes:
+    """What a pack's part said. One answer may have come in several reads, each with a line of its own."""
+    entries = (entry.split() for entry in raw_log.splitlines())
+    return b"".join(bytes.fromhex(entry[-1]) for entry in entries if entry[1] == "RX")
 
 
 def parts() -> tuple[Any, SteadyPulses]:
@@ -157,6 +142,17 @@ def test_status_of_a_csac(csac: Path, run: Run) -> None:
     assert "Contrast" in names
 
 
+def test_a_quartz_card_tells_its_temperature_once_the_pins_are_i2c(quartz: Path, run: Run) -> None:
+    at = ("--vfio-user", quartz)
+    facts = facts_of(run("mac", "status", "--pins", "i2c", *at, "--json"))
+    assert (facts["part"]["family"], facts["way"], facts["capabilities"]) == ("quartz", "I2C", [])
+    assert 20_000 < facts["status"]["temperature_mdegc"] < 60_000
+    assert facts["status"]["temperature_mdegc"] % 125 == 0
+    status, out, _ = run("mac", "status", *at)  # the card remembers
+    assert status == 0 and "temperature" in out and "degC" in out
+    assert run("mac", "steer", "1", *at)[0] == 3
+
+
 def test_status_of_an_sa5x_says_each_thing_once(on_pty: Callable[[SerialPart], PtyPart], run: Run) -> None:
     line = on_pty(EmulatedSa5x(*parts(), START_NS))
     status, out, err = run("mac", "status", "--port", line.path)
@@ -173,10 +169,10 @@ def test_status_of_an_sa5x_says_each_thing_once(on_pty: Callable[[SerialPart], P
 
 
 def test_status_of_an_mro50_by_registers(art: Path, run: Run) -> None:
-    deadline = time.monotonic() + 20
-    facts = facts_of(run("mac", "status", "--vfio-user", art, "--json"))
-    while not facts["status"]["locked"] and time.monotonic() < deadline:
-        facts = facts_of(run("mac", "status", "--vfio-user", art, "--json"))
+    facts = eventually(
+        lambda: facts_of(run("mac", "status", "--vfio-user", art, "--json")),
+        lambda facts: facts["status"]["locked"],
+    )
     assert (facts["part"]["family"], facts["way"]) == ("mro50", "registers")
     assert facts["status"]["locked"]
     assert facts["limit_ppb"] == pytest.approx(2.4)
@@ -343,7 +339,7 @@ def test_a_part_without_firmware_is_logged_named_and_repaired(
     assert (facts["part"], facts["rounds"]) == (None, 0)
     assert "an SA5X without firmware" in facts["failures"][0]
     with zipfile.ZipFile(pack) as archive:
-        assert ' RX "[!1]' in archive.read("raw.log").decode()
+        assert b"[!1]" in received(archive.read("raw.log").decode())
     facts = facts_of(run("mac", "upgrade", image, "--port", line.path, "--json"))
     assert (facts["condition"], facts["resumes"]) == ("no firmware", True)
     assert facts["after"].startswith("V1.6.5")

@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from timecard.cli import common
-from timecard.cli import main as cli
+from tests.command_line import answer_of, emulated
 from timecard.emulator.control import request
 
 
 @pytest.fixture(scope="module", params=["art", "fb"])
 def card(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("card") / f"{request.param}.sock"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "timecard.cli", "emulate", "--vfio-user", str(path), "--board", request.param],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready ")
-    yield path
-    process.terminate()
-    process.communicate(timeout=5)
+    with emulated("--vfio-user", path, "--board", request.param):
+        yield path
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    status = cli.main(["eeprom", *argv])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-@pytest.fixture(autouse=True)
-def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "SYSTEM_STATE", tmp_path / "state")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return answer_of(capsys, "eeprom", *argv)
 
 
 def test_show(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +35,9 @@ def test_show(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (facts["parameters"] is None) == (card.stem == "fb")
 
 
-def test_backup_edit_restore(card: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backup_edit_restore(
+    card: Path, tmp_path: Path, own_state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "backup.json"
     assert run(capsys, "backup", str(file), "--vfio-user", str(card))[0] == 0
     if card.stem == "fb":
@@ -72,7 +55,7 @@ def test_backup_edit_restore(card: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert json.loads(out) == {"changed": ["temperature_table"], "converted": False}
     status, out, _ = run(capsys, "restore", str(file), "--vfio-user", str(card))
     assert "nothing was written" in out
-    assert not list((tmp_path / "state").rglob("*.json"))
+    assert not list(own_state.rglob("*.json"))
     facts = json.loads(run(capsys, "show", "--vfio-user", str(card), "--json")[1])
     assert facts["parameters"]["temperature_table"][8] == 23_456
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.other_package import install, run_with
 
 RECEIVER_FILE = '''
 """Bench receiver: says "T <TAI seconds>" once a second at 19200 baud, and its name when asked with "?"."""
@@ -162,30 +161,11 @@ print(json.dumps({
 '''
 
 
-def package(folder: Path, file: str, target: str) -> None:
-    """Another package with an entry point, as pip would have installed it."""
-    (folder / "bench_receiver.py").write_text(file)
-    info = folder / "bench_receiver-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-receiver\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[timecard.receivers]\nbench = {target}\n")
-
-
-def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[3]
-    return subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
 def test_one_file_makes_a_receiver(tmp_path: Path) -> None:
-    package(tmp_path, RECEIVER_FILE, "bench_receiver:DRIVER")
-    done = run(tmp_path, SCRIPT)
+    install(
+        tmp_path, "timecard.receivers", {"bench": "bench_receiver:DRIVER"}, {"bench_receiver": RECEIVER_FILE}
+    )
+    done = run_with(tmp_path, SCRIPT)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["names"] == ["ublox", "ublox-legacy", "septentrio", "bench", "nmea"], "the listener is last"
@@ -206,8 +186,8 @@ def test_one_file_makes_a_receiver(tmp_path: Path) -> None:
     ],
 )
 def test_a_receiver_that_cannot_be_used_is_told_and_left_out(tmp_path: Path, file: str, target: str) -> None:
-    package(tmp_path, file, target)
-    done = run(tmp_path, "from timecard.gnss.receivers import RECEIVERS; print(len(RECEIVERS))")
+    install(tmp_path, "timecard.receivers", {"bench": target}, {"bench_receiver": file})
+    done = run_with(tmp_path, "from timecard.gnss.receivers import RECEIVERS; print(len(RECEIVERS))")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "4\n"
-    assert "receiver bench (bench_receiver:" in done.stderr
+    assert "timecard.receivers bench (bench_receiver:" in done.stderr

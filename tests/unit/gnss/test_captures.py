@@ -65,17 +65,24 @@ COUNTS = {
 
 # Events of each kind that a recording gives.
 EVENTS = {
-    "neo-m8n.log": {SignalView: 23, GnssFix: 23, AntennaPosition: 23, SatelliteView: 3},
-    "nmea-fuzzy-cases.log": {AntennaPosition: 1, GnssFix: 1},
-    "polarx2.log": {GnssFix: 5, SignalView: 4, SatelliteView: 1},
+    "neo-m8n.log": {SignalView: 23, GnssFix: 23, PulseLabel: 23, AntennaPosition: 23, SatelliteView: 3},
+    "nmea-fuzzy-cases.log": {AntennaPosition: 1, GnssFix: 1, PulseLabel: 1},
+    "polarx2.log": {GnssFix: 5, PulseLabel: 5, SignalView: 4, SatelliteView: 1},
     "quectel-l76k-nmea.log": {
         GnssFix: 30,
+        PulseLabel: 30,
         SignalView: 31,
         AntennaPosition: 25,
         SatelliteView: 3,
         RfStatus: 6,
     },
-    "ublox-f9p-hpnmea.log": {GnssFix: 9, AntennaPosition: 9, SignalView: 8, SatelliteView: 1},
+    "ublox-f9p-hpnmea.log": {
+        GnssFix: 9,
+        PulseLabel: 9,
+        AntennaPosition: 9,
+        SignalView: 8,
+        SatelliteView: 1,
+    },
     "ublox-f9p-rtcm.log": {GnssFix: 2, AntennaPosition: 2, SatelliteView: 1, SignalView: 3, CorruptData: 1},
     "sbf/mosaic-x5-sbfdata.log": {GnssFix: 58, AntennaPosition: 58},
     "sbf/pygpsdata_x5pvt.log": {GnssFix: 16, AntennaPosition: 16},
@@ -244,4 +251,4 @@ def test_time_and_place_are_not_told_twice_in_a_mixed_stream(gnss_dir: Path) -> 
         "SBF PosLocal": 1,
     }  # fmt: skip
     # RMC came before the first block; two receivers, in fact.
-    assert [type(event) for event in events] == [GnssFix, GnssFix, AntennaPosition]
+    assert [type(event) for event in events] == [GnssFix, PulseLabel, GnssFix, AntennaPosition]

@@ -63,7 +63,7 @@ def test_a_setting_with_too_many_arguments_is_an_error_of_ours() -> None:
             line.answers["getSBFOutput"] = f"$R: {command}\r\n{streams}\r\nCOM1>"
         Answers.write(line, data)
 
-    line.write = write  # type: ignore[method-assign]
+    line.write = write  # type: ignore[method-assign]  # this line alone says so
     with pytest.raises(ProtocolError, match="number of arguments"):
         SeptentrioReceiver(line, line.time).plan(GnssIntent(messages="time-card"))
 

@@ -7,6 +7,7 @@ result.
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -94,8 +95,8 @@ def test_any_bytes_to_the_decoders(pieces: list[bytes]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False), st.binary(max_size=120), st.integers(0, 0xFFFF))
-def test_any_payload_below_a_right_checksum(rng: object, payload: bytes, key: int) -> None:
-    frame = Mutator(rng).reframed(b"\xb5\x62" + key.to_bytes(2, "big") + b"\0\0" + payload + b"\0\0")  # type: ignore[arg-type]
+def test_any_payload_below_a_right_checksum(rng: random.Random, payload: bytes, key: int) -> None:
+    frame = Mutator(rng).reframed(b"\xb5\x62" + key.to_bytes(2, "big") + b"\0\0" + payload + b"\0\0")
     items = Framer().feed(frame, 0)
     StreamDecoder().feed(frame, 0)
     assert all(held(item) <= len(frame) + 10 for item in items)

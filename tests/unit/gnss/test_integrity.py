@@ -233,6 +233,10 @@ def test_leap_seconds_against_a_peer_and_against_the_past() -> None:
     receiver.say(_leap(receiver.now_ns))
     assert receiver.names() == [("leap-mismatch", True)]
     assert receiver.said[0].evidence == "TAI - UTC is 37 s, but 38 s by peer 192.0.2.1"
+    receiver.monitor.note_peer_leap("peer 192.0.2.1", None, receiver.now_ns)  # it does not know any more
+    receiver.say(_leap(receiver.now_ns))
+    receiver.seconds(6)
+    assert receiver.names() == [("leap-mismatch", True), ("leap-mismatch", False)]
     alone = Receiver()
     alone.seconds(1)
     alone.say(_leap(alone.now_ns))

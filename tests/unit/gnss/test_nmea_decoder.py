@@ -21,6 +21,7 @@ from timecard.values import (
     GnssEvent,
     GnssFix,
     JammingState,
+    PulseLabel,
     ReceiverIdentity,
     RfStatus,
     SatelliteView,
@@ -99,6 +100,37 @@ def test_a_rolled_over_week_is_refused_and_told() -> None:
     assert target.problem is not None
 
 
+def labels_of(events: list[GnssEvent]) -> list[PulseLabel]:
+    return [event for event in events if isinstance(event, PulseLabel)]
+
+
+def test_an_epoch_names_the_pulse_before_its_first_sentence() -> None:
+    target = NmeaDecoder()
+    assert labels_of(told(GGA, target=target, mono_ns=100)) == []
+    (label,) = labels_of(told(RMC.replace("150127", "150126"), target=target, mono_ns=900))
+    assert label == PulseLabel(
+        edge_tai_ns=(UTC_2027_01_15_NOON - 365 * 86_400 + 37) * NS_PER_S,
+        qerr_ns=None,
+        pulse_locked=True,
+        emitted=True,
+        read_mono_ns=100,
+    )
+    assert target.leap_problem is None
+
+
+def test_no_pulse_is_named_without_a_fix_or_without_leap_seconds() -> None:
+    assert labels_of(told(RMC.replace(",A,4717", ",V,4717"))) == []
+    target = NmeaDecoder()
+    (label,) = labels_of(told(RMC, target=target))  # of 2027, where the table says nothing
+    assert label.edge_tai_ns is None
+    assert target.leap_problem is not None and "gnss.tai_minus_utc_s" in target.leap_problem
+    told_otherwise = NmeaDecoder(utc_offset=lambda utc_s: 38)
+    events = told(RMC, target=told_otherwise)
+    (label,) = labels_of(events)
+    assert label.edge_tai_ns == (UTC_2027_01_15_NOON + 38) * NS_PER_S == fix_of(events).epoch_tai_ns
+    assert told_otherwise.leap_problem is None
+
+
 def test_a_leap_second_is_the_second_before_midnight() -> None:
     target = NmeaDecoder(earliest_tai_s=1_262_304_034)
     epochs = [
@@ -166,7 +198,7 @@ def test_signals_come_when_the_next_epoch_begins() -> None:
         target=target,
     )
     assert not any(isinstance(event, SignalView) for event in first)
-    view, satellites, fix = told(RMC.replace("120000", "120001"), target=target, mono_ns=NS_PER_S)
+    view, satellites, fix, _ = told(RMC.replace("120000", "120001"), target=target, mono_ns=NS_PER_S)
     assert isinstance(view, SignalView)
     assert view.signals == (
         Signal(system="GPS", satellite=5, signal="L1C/A", cno_dbhz=44.0, used=True),
@@ -263,7 +295,7 @@ def test_endless_different_groups_are_bounded() -> None:
     for number in range(2000):
         signal = "0123456789ABCDEF"[number % 16]
         told(f"G{chr(65 + number % 26)}GSV,9,2,36,01,10,100,40,02,10,100,40,{signal}", target=target)
-    (view, _) = told(RMC.replace("120000", "120001"), target=target, mono_ns=NS_PER_S)
+    view, *_ = told(RMC.replace("120000", "120001"), target=target, mono_ns=NS_PER_S)
     assert isinstance(view, SignalView)
     assert len(view.signals) <= 32 * 64
 

@@ -195,9 +195,9 @@ def utc(number: int, leap_s: int, week: int, day: int, next_s: int, tow_ms: int)
     [(sbf.GPS_UTC, 18, WEEK, 5), (sbf.GAL_UTC, 18, WEEK - 1024, 5), (sbf.BDS_UTC, 4, WEEK - 1356, 4)],
 )
 def test_a_leap_second_at_the_end_of_the_day(number: int, leap_s: int, week: int, day: int) -> None:
-    """Thursday ends at 5 x 86400 s of the week, UTC; GPS is 18 s ahead."""
+    """Thursday ends at 5 x 86400 s of the week, UTC; GPS is 19 s ahead after the inserted second."""
     target = SbfDecoder()
-    end_ms = (5 * 86_400 + 18) * 1000
+    end_ms = (5 * 86_400 + 19) * 1000
     (first,) = target.decode(utc(number, leap_s, week, day, leap_s + 1, end_ms - 60_000), 0)
     assert isinstance(first, LeapInfo)
     assert (first.tai_minus_utc_s, first.change_s, first.seconds_to_event) == (37, 1, 60)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from tests.unit.gnss.ublox_wire import ACK_ACK, CFG_RST, CFG_VALGET, CFG_VALSET, ConfigBench, ack_of
@@ -34,8 +37,8 @@ FROM_FACTORY = {
 """What a ZED-F9T as it leaves the factory has otherwise than a Time Card needs it."""
 
 
-def factory(**receiver: object) -> ConfigBench:
-    bench = ConfigBench(**{"flash": FACTORY, **receiver})  # type: ignore[arg-type]
+def factory(**receiver: Any) -> ConfigBench:
+    bench = ConfigBench(**{"flash": FACTORY, **receiver})
     bench.driver.start()
     bench.wire.written.clear()
     return bench
@@ -249,7 +252,7 @@ def take_otherwise(bench: ConfigBench) -> None:
 )
 @pytest.mark.parametrize("store", ["ram", "battery", "flash"])
 def test_a_failure_leaves_every_layer_as_it_was(
-    fault: object, error: type[TimeCardError], said: str, store: Store
+    fault: Callable[[ConfigBench], None], error: type[TimeCardError], said: str, store: Store
 ) -> None:
     bench = factory()
     intent = GnssIntent(
@@ -260,7 +263,7 @@ def test_a_failure_leaves_every_layer_as_it_was(
         store=store,
     )
     plan = bench.driver.plan(intent)
-    fault(bench)  # type: ignore[operator]
+    fault(bench)
     before = bench.layers()
     with pytest.raises(error, match=said) as raised:
         bench.driver.apply(plan)

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.gnss.ublox_wire import CFG_RST, CFG_VALSET, ConfigBench
 from timecard.errors import DeviceTimeoutError, RefusedError
 from timecard.gnss.driver import Capability
-from timecard.gnss.intent import TIME_CARD, FixedPosition, GnssIntent, Pulse, Survey
+from timecard.gnss.intent import TIME_CARD, FixedPosition, GnssIntent, Pulse, Store, Survey
 from timecard.gnss.ublox_fields import FIELD_OF
 from timecard.gnss.ublox_legacy_messages import PARTS, label, value_in, with_value
 from timecard.gnss.ublox_planner import SettingsRefusedError
@@ -74,9 +74,10 @@ def test_another_cable_delay_is_one_message() -> None:
 
 
 def test_it_survives_a_restart_when_it_shall_and_not_when_it_shall_not() -> None:
-    for store, kept in (("battery", 77), ("ram", 50)):
+    stores: tuple[tuple[Store, int], ...] = (("battery", 77), ("ram", 50))
+    for store, kept in stores:
         bench = m8t()
-        bench.driver.apply(bench.driver.plan(GnssIntent(cable_delay_ns=77, store=store)))  # type: ignore[arg-type]
+        bench.driver.apply(bench.driver.plan(GnssIntent(cable_delay_ns=77, store=store)))
         bench.device.restart(bench.time.true_tai_ns())
         assert bench.value("CFG_TP_ANT_CABLEDELAY") == kept
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pyubx2 import cfgname2key
 
@@ -68,9 +70,9 @@ def test_a_survey_has_limits_in_the_receivers_units() -> None:
         ({"satellites_every_s": 0}, "satellites_every_s"),
     ],
 )
-def test_an_option_out_of_range_is_named(bad: dict[str, float], named: str) -> None:
+def test_an_option_out_of_range_is_named(bad: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        UbloxOptions(**bad)  # type: ignore[arg-type]
+        UbloxOptions(**bad)
 
 
 def test_a_position_that_is_not_on_the_earth_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from tests.unit.emulator_devices.wire import START_NS, SteadyPulses, Wire
 from timecard.emulator.receiver import EmulatedReceiver
@@ -79,9 +80,9 @@ class SpoiltWire(Wire):
 class ConfigBench:
     """A receiver, its driver, and the time that both live in."""
 
-    def __init__(self, options: UbloxOptions | None = None, **receiver: object) -> None:
+    def __init__(self, options: UbloxOptions | None = None, **receiver: Any) -> None:
         self.time = VirtualTime(START_NS)
-        self.device = EmulatedReceiver(SteadyPulses(), START_NS, **receiver)  # type: ignore[arg-type]
+        self.device = EmulatedReceiver(SteadyPulses(), START_NS, **receiver)
         self.wire = SpoiltWire(self.device, self.time)
         self.driver = UbloxReceiver(self.wire, self.time, options or UbloxOptions(configure=False))
         self.time.sleep_s(2.3)

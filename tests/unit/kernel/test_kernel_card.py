@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 import pytest
@@ -55,10 +54,10 @@ def test_opening_says_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DeviceAbsentError, match="ptp0"):
         tree.open()
     (tree.ocp / "ptp").unlink()
-    os.rename(tree.device / "ptp", tree.device / "away")  # noqa: PTH104
+    (tree.device / "ptp").rename(tree.device / "away")
     with pytest.raises(DeviceAbsentError, match="no PTP clock yet"):
         tree.open()
-    os.rename(tree.device / "timecard", tree.device / "elsewhere")  # noqa: PTH104
+    (tree.device / "timecard").rename(tree.device / "elsewhere")
     with pytest.raises(DeviceAbsentError, match="no class device"):
         tree.open()
 
@@ -66,7 +65,7 @@ def test_opening_says_what_is_not_there(tmp_path: Path) -> None:
 def test_a_card_that_goes_is_lost(tmp_path: Path) -> None:
     tree = Tree(root=tmp_path)
     card = tree.open()
-    os.rename(tree.ocp, tree.root / "away")  # noqa: PTH104
+    tree.ocp.rename(tree.root / "away")
     assert card.lost is not None and "ocp0 has gone" in card.lost
     for attempt in (card.clock_status, card.sma.read, card.identity, card.pps_slave):
         with pytest.raises(DeviceLostError):

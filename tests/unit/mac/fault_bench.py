@@ -16,7 +16,10 @@ from timecard.values import Alarm, OscillatorStatus
 
 SETTLE_S = 60
 Undo = Callable[[], None]
-NOTHING: Undo = lambda: None  # noqa: E731
+
+
+def nothing() -> None:
+    """The fault ends by itself."""
 
 
 class Watched:
@@ -130,7 +133,7 @@ def _silent(bench: Any, value: Any) -> Undo:
 
 def _restart(bench: Any, value: Any) -> Undo:
     bench.device.restart(bench.time.true_tai_ns())
-    return NOTHING
+    return nothing
 
 
 def _sleep(bench: Any, value: Any) -> Undo:
@@ -142,7 +145,7 @@ def _sleep(bench: Any, value: Any) -> Undo:
 
 INJECTORS: dict[str, Callable[[Any, Any], Undo]] = {
     "unlock": _unlock,
-    "endless-warm-up": lambda bench, value: NOTHING,
+    "endless-warm-up": lambda bench, value: nothing,
     "alarm-bits": _switch("fault_alarms"),
     "contrast": _switch("contrast"),
     "no-pulse": _no_pulse,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests.other_package import install, run_with
 
 PART_FILE = '''
 """A part that only this test knows: "who" and "state" at 19200 baud."""
@@ -125,22 +124,14 @@ print(json.dumps({
 
 
 def test_one_file_of_another_package(tmp_path: Path) -> None:
-    (tmp_path / "bench_oscillator.py").write_text(PART_FILE)
-    (tmp_path / "broken_oscillator.py").write_text("raise RuntimeError('made up')\n")
-    info = tmp_path / "bench_oscillator-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-oscillator\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[timecard.oscillators]\nbench = bench_oscillator:DRIVER\nbroken = broken_oscillator:DRIVER\n"
-        "json = json:dumps\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path.cwd())])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    entries = {
+        "bench": "bench_oscillator:DRIVER",
+        "broken": "broken_oscillator:DRIVER",
+        "json": "json:dumps",
+    }
+    modules = {"bench_oscillator": PART_FILE, "broken_oscillator": "raise RuntimeError('made up')\n"}
+    install(tmp_path, "timecard.oscillators", entries, modules)
+    run = run_with(tmp_path, SCRIPT)
     assert run.returncode == 0, run.stderr
     said: dict[str, Any] = json.loads(run.stdout)
     assert said["families"] == ["bench", "csac", "mro50", "quartz", "rod2522", "sa3xm", "sa5x"]

@@ -91,6 +91,30 @@ def test_an_unknown_part_is_quoted() -> None:
         detect(lambda baud: wire, time)
 
 
+def test_what_a_part_said_in_the_first_round_only_is_not_forgotten() -> None:
+    time = VirtualTime(START_NS)
+
+    class Dying:
+        """Says one thing and falls silent."""
+
+        name = "mac"
+        says = b""
+
+        def read(self, max_bytes: int, timeout_s: float) -> bytes:
+            time.sleep_s(timeout_s)
+            said, self.says = self.says, b""
+            return said
+
+        def write(self, data: bytes) -> None:
+            if data == b"{device?}" and time.mono_ns() - begun_ns < 2 * 10**9:
+                self.says = b"[!1]\r\n"
+
+    line, begun_ns = Dying(), time.mono_ns()
+    with pytest.raises(DeviceAbsentError, match=r"at 57600 baud 6 bytes were heard: '\[!1\]'"):
+        detect(lambda baud: line, time)
+    assert time.mono_ns() - begun_ns > 5 * 10**9, "there were two rounds"
+
+
 def test_nobody_there() -> None:
     bench = PartBench("sa5x")
     bench.device.silent = True

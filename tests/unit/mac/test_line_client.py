@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from timecard.emulator.world import VirtualTime
 from timecard.errors import DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError, UnsupportedError
 from timecard.mac.client import ERRORS, LineClient, checksum
+from timecard.mac.text_line import TextLine
 
 Answer = Callable[[str], bytes]
 
@@ -156,6 +157,41 @@ def test_silence_is_a_timeout_after_two_tries_of_two_seconds() -> None:
     with pytest.raises(DeviceTimeoutError, match=r"mac: get,Phase: no answer within 2\.0 s"):
         target.request("get", "Phase")
     assert stream.time.mono_ns() - 1_000_000_000_000 == pytest.approx(4e9, rel=0.01)
+
+
+class Stalled(Script):
+    """The host stops for 10 s between its question and its first look; the answer waits in the tty."""
+
+    def read(self, max_bytes: int, timeout_s: float) -> bytes:
+        self.leftovers, self.pending = self.leftovers + self.pending, b""
+        return super().read(max_bytes, timeout_s)
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.time.sleep_s(10.0)
+
+
+def test_an_answer_that_came_while_we_were_not_running_counts() -> None:
+    time = VirtualTime(0)
+    stream = Stalled(time, value("7"))
+    assert LineClient(stream, time).request("get", "Phase") == "7"
+    assert len(stream.sent) == 1
+    line = TextLine(Stalled(time, lambda request: b"0.1\r\n"), time, end=b"\r\n", max_bytes=80)
+    assert line.ask(b"^", 0.3) == "0.1"
+
+
+def test_answers_to_nothing_do_not_go_on_for_ever() -> None:
+    time = VirtualTime(0)
+
+    class Babbling(Script):
+        def read(self, max_bytes: int, timeout_s: float) -> bytes:
+            self.time.sleep_s(0.01)
+            return whole("#00=1") if self.sent else b""
+
+    began_ns = time.mono_ns()
+    with pytest.raises(DeviceTimeoutError):
+        LineClient(Babbling(time), time).request("get", "Phase", repeatable=False)
+    assert time.mono_ns() - began_ns < 3e9
 
 
 def test_a_command_that_moves_something_is_not_repeated() -> None:

@@ -327,7 +327,7 @@ def test_another_part_at_its_address_is_no_thermometer() -> None:
             return b"\x12\x34"
 
     bench = I2cBench("quartz")
-    bench.part._port = Other()  # type: ignore[attr-defined]
+    bench.part._port = Other()  # type: ignore[attr-defined]  # the bench hides the class
     with pytest.raises(DeviceAbsentError, match="mac_i2c"):
         bench.part.identify()
 

@@ -295,7 +295,7 @@ def test_lrzsz_receives_what_we_send(size: int, tmp_path: Path) -> None:
         )
         try:
             send_file(SocketStream(ours), HostTimebase(), data)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
         finally:
             if process.poll() is None:
                 process.kill()
@@ -327,12 +327,12 @@ def test_the_emulated_receiver_takes_what_lrzsz_sends(tmp_path: Path) -> None:
             cwd=tmp_path,
         )
         try:
-            end_ns = clock.mono_ns() + 30 * 10**9
+            end_ns = clock.mono_ns() + 60 * 10**9
             while not codes and clock.mono_ns() < end_ns:
                 receiver.advance(clock.mono_ns())
                 if select.select([ours], [], [], 0.05)[0]:
                     receiver.feed(ours.recv(4096), clock.mono_ns())
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
         finally:
             if process.poll() is None:
                 process.kill()

@@ -7,7 +7,7 @@ import pytest
 from tests.fpga_world import ScriptedPulses, World, make_world
 from timecard.boards import Role
 from timecard.card import card_on_bus
-from timecard.card_values import PpsSource
+from timecard.card_values import GeneratorSettings, PpsSource
 from timecard.emulator.virtual_card import InProcessCard, build_in_process
 from timecard.errors import (
     DeviceLostError,
@@ -60,6 +60,35 @@ class OldCore:
 
     def write32(self, offset: int, value: int) -> None:
         self._card.write32(offset, value)
+
+
+class BusyHost:
+    """The emulated card; this program is held up for 1.5 s before it starts a generator, the first time."""
+
+    def __init__(self, world: World) -> None:
+        self.name, self.board = "busy", world.card.board
+        self._world, self._enable, self.held_up = world, world.at("signal_out[0]", "enable"), 0
+
+    def read32(self, offset: int) -> int:
+        return self._world.card.read32(offset)
+
+    def write32(self, offset: int, value: int) -> None:
+        if offset == self._enable and value and not self.held_up:
+            self.held_up += 1
+            self._world.sleep_s(1.5)
+        self._world.card.write32(offset, value)
+
+
+def test_a_start_that_was_missed_is_tried_once_more_unless_it_was_ordered(world: World) -> None:
+    world.free_run()
+    bus = BusyHost(world)
+    generator = card_on_bus(bus, world.time).generator(1)
+    state = generator.start(GeneratorSettings(period_ns=S, pulse_ns=S // 10))
+    assert (state.running, bus.held_up) == (True, 1)
+    bus.held_up = 0
+    ordered = GeneratorSettings(period_ns=S, pulse_ns=S // 10, start_tai_ns=world.now_ns + S)
+    with pytest.raises(RefusedError, match="in the past"):
+        generator.start(ordered)
 
 
 def test_cable_delays_of_old_cores_are_short_and_positive(world: World) -> None:

@@ -10,8 +10,9 @@ from tests.fpga_world import START_NS, SlowBus, make_world
 from timecard.boards import FB
 from timecard.boards.fb import BLOCKS
 from timecard.boards.registers import SOURCE_PPS, SOURCE_REGS
+from timecard.clock_setting import TICK_NS
 from timecard.errors import DeviceLostError, DeviceTimeoutError, ProtocolError, RefusedError
-from timecard.pcie.clock import MAX_FREQUENCY_PPB, TICK_NS, RegisterClock, drift_words
+from timecard.pcie.clock import MAX_FREQUENCY_PPB, RegisterClock, drift_words
 from timecard.timescale import NS_PER_S
 
 CTRL = BLOCKS["reg"].at("ctrl")

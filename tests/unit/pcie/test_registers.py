@@ -58,7 +58,8 @@ def test_blocks_lie_where_the_reference_has_them(reference: dict[str, Any]) -> N
         if name == "ptm":
             continue
         row = rows.pop(name, None) or other[name]
-        assert (block.offset, block.vector) == (row["offset"], row["irq"]), name
+        vector = None if name == "i2c_osc" else row["irq"]  # that of the MAC port; it is polled
+        assert (block.offset, block.vector) == (row["offset"], vector), name
         assert row["size"] in (None, block.size), name
     assert not rows, "resources of the reference that the table lacks"
 

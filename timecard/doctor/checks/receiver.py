@@ -137,7 +137,8 @@ ENTRIES: Final = MappingProxyType(
             severity=Severity.INFO,
             title="the time-of-day slave does not understand this receiver ({protocol})",
             cause="The slave reads UBX; a {model} speaks another language, so the FPGA learns no seconds.",
-            fix="Nothing, where a program sets the clock: `timecard bringup` with [time], or the appliance.",
+            fix="Nothing, where a program sets the clock: `timecard bringup` with [time], or the appliance. "
+            "A u-blox receiver that sends NMEA only looks like this too: enable UBX on its port.",
         ),
         "tod-correction": Entry(
             severity=Severity.WARN,

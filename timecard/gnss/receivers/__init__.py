@@ -8,12 +8,11 @@ keep the others away.
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib.metadata import entry_points
 from typing import Final
 
+from timecard.entry_points import of_other_packages
 from timecard.gnss.driver import ReceiverDriver
 
 ENTRY_POINTS: Final = "timecard.receivers"
@@ -27,7 +26,6 @@ _OWN: Final[Mapping[str, str]] = {
 OWN: Final = frozenset(_OWN)
 """Names of the drivers of this package."""
 _LISTENER: Final = "nmea"
-_LOG: Final = logging.getLogger(__name__)
 
 
 class _Drivers(Mapping[str, ReceiverDriver]):
@@ -36,8 +34,9 @@ class _Drivers(Mapping[str, ReceiverDriver]):
     @cached_property
     def _table(self) -> dict[str, ReceiverDriver]:
         own = {name: _load(target) for name, target in _OWN.items()}
+        others = of_other_packages(ENTRY_POINTS, ReceiverDriver, lambda driver: driver.name, own)
         listener = own.pop(_LISTENER)
-        return own | _others({*own, _LISTENER}) | {_LISTENER: listener}
+        return own | others | {_LISTENER: listener}
 
     def __getitem__(self, name: str) -> ReceiverDriver:
         return self._table[name]
@@ -54,23 +53,6 @@ def _load(target: str) -> ReceiverDriver:
     driver = getattr(importlib.import_module(module), name)
     assert isinstance(driver, ReceiverDriver)
     return driver
-
-
-def _others(taken: set[str]) -> dict[str, ReceiverDriver]:
-    drivers: dict[str, ReceiverDriver] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            driver = entry.load()
-        except Exception as error:  # noqa: BLE001 - whatever a foreign module raises
-            _LOG.warning("receiver %s (%s) cannot be loaded: %r", entry.name, entry.value, error)
-            continue
-        if not isinstance(driver, ReceiverDriver) or driver.name in {*taken, *drivers}:
-            _LOG.warning(
-                "receiver %s (%s) is no ReceiverDriver, or its name is taken", entry.name, entry.value
-            )
-            continue
-        drivers[driver.name] = driver
-    return drivers
 
 
 RECEIVERS: Final[Mapping[str, ReceiverDriver]] = _Drivers()

@@ -2,8 +2,9 @@
 
 What a sentence cannot tell is not made up. RMC has a year of two digits and no leap data, so a fix is never
 ``utc_resolved``; without an accuracy of its own there is none. A sentence names the second of the pulse
-*before* it, as ``GnssFix.epoch_tai_ns`` does; nothing announces a pulse, so there is no ``PulseLabel``. In a
-state without fix the time fields may run from the receiver's own clock: then they are not valid here.
+*before* it, as ``GnssFix.epoch_tai_ns`` does, and the ``PulseLabel`` that goes with it: ``emitted``, without
+quantisation error, and without a second while TAI - UTC is not known from elsewhere. In a state without fix
+the time fields may run from the receiver's own clock: then they are not valid here, and no pulse is named.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from timecard.values import (
     FixType,
     GnssEvent,
     GnssFix,
+    PulseLabel,
     ReceiverIdentity,
     RfStatus,
     SurveyStatus,
@@ -41,19 +43,30 @@ _NOT_FROM_THE_SKY: Final = frozenset("EMNS")
 """posMode: estimated, manual, none, simulated."""
 _QUALITIES: Final = frozenset((1, 2, 3, 4, 5, 9))
 """GGA quality with a position from satellites; 6 is estimated, 7 manual, 8 simulated."""
+_NO_LEAP: Final = (
+    "the receiver tells UTC only, and TAI - UTC is not known for its date: pulses cannot be named "
+    "(gnss.tai_minus_utc_s)"
+)
 _SENTENCES_WITH_TIME: Final = {"RMC": 1, "GGA": 1, "GNS": 1, "ZDA": 1, "GST": 1}
 
 
 class NmeaDecoder:
     """Sentences in, events out. What is remembered is what one sentence needs from another."""
 
-    def __init__(self, earliest_tai_s: int = EARLIEST_TAI_S) -> None:
-        """Dates are believed in the 1024 weeks from ``earliest_tai_s`` on."""
+    def __init__(
+        self, earliest_tai_s: int = EARLIEST_TAI_S, utc_offset: nmea.UtcOffset = nmea.table_offset_s
+    ) -> None:
+        """Dates are believed in the 1024 weeks from ``earliest_tai_s`` on; ``utc_offset`` tells TAI - UTC."""
+        self.utc_offset = utc_offset
+        self.leap_problem: str | None = None
+        """Why pulses are not named, in plain words; None while they are."""
         self._time = ReceiverTime(earliest_tai_s)
         self._satellites = NmeaSatellites()
         self._places = PositionFilter()
         self._clock_ns: int | None = None
         """Time of day of the epoch that is being told."""
+        self._begun_mono_ns: int | None = None
+        """When its first sentence was read, the nearest to its pulse."""
         self._rmc_mono_ns: int | None = None
         self._date: tuple[int, int, int] | None = None
         """By a ZDA of the present epoch."""
@@ -112,6 +125,7 @@ class NmeaDecoder:
         if clock_ns is not None and clock_ns != self._clock_ns:
             events.extend(self._satellites.publish(read_mono_ns))
             self._date = self._solved = None
+            self._begun_mono_ns = read_mono_ns
         self._clock_ns = clock_ns
 
     # --- time and place -------------------------------------------------------------------------------------
@@ -173,9 +187,9 @@ class NmeaDecoder:
             return ()
         self._done_clock_ns = clock_ns
         self._last_fix_mono_ns = read_mono_ns
-        epoch_tai_ns = self._epoch_tai_ns() if solved else None
+        epoch_tai_ns, leap_known = self._epoch_tai_ns() if solved else (None, False)
         fix = _fresh(self._mode, read_mono_ns) or FixType.FIX_2D
-        return (
+        told: list[GnssEvent] = [
             GnssFix(
                 epoch_tai_ns=epoch_tai_ns,
                 fix=fix if solved else FixType.NONE,
@@ -186,18 +200,30 @@ class NmeaDecoder:
                 satellites_used=_fresh(self._used, read_mono_ns),
                 refused_tai_ns=self._time.refused_tai_ns if solved and epoch_tai_ns is None else None,
                 read_mono_ns=read_mono_ns,
-            ),
-        )
+            )
+        ]
+        if epoch_tai_ns is not None and self._begun_mono_ns is not None:
+            self.leap_problem = None if leap_known else _NO_LEAP
+            label = PulseLabel(
+                edge_tai_ns=epoch_tai_ns if leap_known else None,
+                qerr_ns=None,
+                pulse_locked=True,  # it does not say otherwise
+                emitted=True,
+                read_mono_ns=self._begun_mono_ns,
+            )
+            told.append(label)
+        return told
 
-    def _epoch_tai_ns(self) -> int | None:
+    def _epoch_tai_ns(self) -> tuple[int | None, bool]:
+        """TAI of the epoch's second, and whether its leap seconds are known."""
         self._time.refused_tai_ns = None
         if self._clock_ns is None or self._date is None:
-            return None
-        tai_ns = nmea.tai_ns(self._date, self._clock_ns)
+            return None, False
+        tai_ns, leap_known = nmea.tai_ns(self._date, self._clock_ns, self.utc_offset)
         if tai_ns is None:
-            return None
+            return None, False
         week, tow_ns = tai_to_gps(tai_ns)
-        return self._time.epoch_from_gps_ns(week, tow_ns // 1_000_000)
+        return self._time.epoch_from_gps_ns(week, tow_ns // 1_000_000), leap_known
 
     # --- satellites, antenna, the receiver itself -----------------------------------------------------------
 

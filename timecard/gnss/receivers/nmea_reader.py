@@ -11,6 +11,7 @@ from timecard.gnss.foreign import protocol_name
 from timecard.gnss.frame_names import sentence_id
 from timecard.gnss.framing import Framer, NmeaSentence
 from timecard.gnss.intent import GnssIntent, Plan
+from timecard.gnss.nmea_sentences import UtcOffset
 from timecard.gnss.stream_receiver import READ_BYTES, StreamReceiver, absent
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
@@ -29,6 +30,16 @@ class NmeaReceiver(StreamReceiver):
         super().__init__(stream, timebase)
         self._intent = intent
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why pulses are not named, if they are not."""
+        problem = self.decoder.nmea.leap_problem
+        return () if problem is None else (problem,)
+
+    def use_utc_offset(self, utc_offset: UtcOffset) -> None:
+        """Take TAI - UTC from here: the receiver does not tell it."""
+        self.decoder.nmea.utc_offset = utc_offset
+
     def start(self) -> None:
         """Wait for a sentence; raises ``DeviceAbsentError``. The intent is not carried out (see ``plan``)."""
         heard = bytearray()
@@ -40,6 +51,7 @@ class NmeaReceiver(StreamReceiver):
             for item in framer.feed(data, self._timebase.mono_ns()):
                 if isinstance(item, NmeaSentence) and _tells_time(item):
                     self.identity = _identity(item, self._timebase)
+                    self._pending.append(self.identity)  # no sentence will say it
                     return
         raise absent(self.name, bytes(heard), "NMEA")
 

@@ -7,38 +7,17 @@ not keep the others away.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final
 
+from timecard.entry_points import of_other_packages
 from timecard.mac.driver import OscillatorDriver
 from timecard.mac.oscillators import csac, mro50, quartz, rod2522, sa3xm, sa5x
 
 ENTRY_POINTS: Final = "timecard.oscillators"
-_LOG: Final = logging.getLogger(__name__)
-
-
-def _with_others(own: tuple[OscillatorDriver, ...]) -> Mapping[str, OscillatorDriver]:
-    """Our drivers, then those of other packages."""
-    drivers = {driver.family: driver for driver in own}
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            driver = entry.load()
-        except Exception as error:  # noqa: BLE001 - whatever a foreign module raises
-            _LOG.warning("oscillator %s (%s) cannot be loaded: %r", entry.name, entry.value, error)
-            continue
-        if not isinstance(driver, OscillatorDriver) or driver.family in drivers:
-            _LOG.warning(
-                "oscillator %s (%s) is no OscillatorDriver, or its name is taken", entry.name, entry.value
-            )
-            continue
-        drivers[driver.family] = driver
-    return MappingProxyType(drivers)
-
-
-OSCILLATORS: Final = _with_others(
-    (sa5x.DRIVER, csac.DRIVER, sa3xm.DRIVER, mro50.DRIVER, rod2522.DRIVER, quartz.DRIVER)
+_OWN: Final = {module.DRIVER.family: module.DRIVER for module in (sa5x, csac, sa3xm, mro50, rod2522, quartz)}
+OSCILLATORS: Final[Mapping[str, OscillatorDriver]] = MappingProxyType(
+    _OWN | of_other_packages(ENTRY_POINTS, OscillatorDriver, lambda driver: driver.family, _OWN)
 )
 __all__ = ["ENTRY_POINTS", "OSCILLATORS"]

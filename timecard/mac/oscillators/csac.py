@@ -1,5 +1,7 @@
 """Microchip SA.45s CSAC and low-noise CSAC SA65: small caesium oscillators, steered by a digital word.
 
+Nothing that can be asked without a write tells the two apart, so both are a ``csac``.
+
 Commands and telemetry: "SA.45s CSAC User Guide" (990-00123) and "LN-CSAC User's Guide" (DS50003805). Mode and
 time constant live in memory that wears: they are written only when they differ, and each write is counted.
 ``Phase`` is the output pulse minus the input pulse as times: a cable compensation of +50 ns settles at -50.

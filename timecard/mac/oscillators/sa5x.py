@@ -112,16 +112,6 @@ class Sa5x:
         """One unit of ``DigitalTuning``: 1e-15."""
         return 1 / UNITS_PER_PPB
 
-    @property
-    def resets(self) -> int:
-        """Start-up notices seen so far; after one, settings are those that were stored."""
-        return self._client.notices
-
-    @property
-    def dropped_lines(self) -> int:
-        """Damaged or late answers so far."""
-        return self._client.dropped
-
     def identify(self) -> OscillatorIdentity:
         """Ask who is there, with nothing that could change another part's state.
 
@@ -248,14 +238,11 @@ class Sa5x:
         if self._client.request("sync", repeatable=False) == "0":
             raise RefusedError(self.name, "sync", "the part could not move its pulse: no input pulse?")
 
-    def acknowledge_alarms(self, alarms: int) -> None:
-        """Silence the alarm output for these bits; they stay in the status until their cause has gone."""
-        self._client.request("ackalm", str(alarms))
-
     def latch(self) -> None:
-        """Fold the tuning into the base frequency, ``DigitalTuning`` becomes 0; one counted write.
+        """Fold the tuning into the base frequency, ``DigitalTuning`` becomes 0; not while its loop steers.
 
-        Not while its own loop steers. It is lost without power unless ``store`` follows.
+        Like every setting it is lost without power unless ``store`` follows. The guide does not say whether
+        it wears the memory by itself, so it is counted as a write.
         """
         self._charge("latch")
         if self._client.request("latch", repeatable=False) != "1":
