@@ -1,0 +1,1 @@
+"""Several sources of time compared with our clock: who agrees, who is odd, what the ensemble says."""
