@@ -32,7 +32,7 @@ if [ "$want" = vm ]; then
     exit 0
 fi
 
-newest_input() { find pyproject.toml setup.py tools/setup.sh appliance/ptp/native -newer "$stamp" -print -quit 2>/dev/null; }
+newest_input() { find pyproject.toml setup.py tools/setup.sh appliance/*/native -newer "$stamp" -print -quit 2>/dev/null; }
 if [ -e "$stamp" ] && [ -z "$(newest_input)" ]; then exit 0; fi
 
 python=${PYTHON:-python3}

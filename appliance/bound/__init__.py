@@ -1,0 +1,1 @@
+"""TAI as an interval, for programs: the page in shared memory, its writer and its readers."""
