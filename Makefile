@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. Both set up what they need.
-BENCHES := bench-emulator bench-timescale bench-timescale_series bench-ptp bench-gnss
-.PHONY: run demo demo-card test test-full vm-test check bench $(BENCHES) setup setup-test setup-vm clean
+BENCHES := bench-emulator bench-timescale bench-timescale_series bench-timescale_worlds bench-ptp bench-gnss bench-analyse bench-bound bench-ensemble bench-replay bench-spoofing
+.PHONY: run demo demo-card test test-full vm-test check bench $(BENCHES) bench-timescale-full setup setup-test setup-vm clean
 
 BIN := .venv/bin
 RUN_OPTIONS ?=
@@ -50,5 +50,13 @@ bench: $(BENCHES)
 $(BENCHES): bench-%: setup-test
 	@$(BIN)/python -m bench.$*
 
+# All that is said about the timescale; in full size half an hour or more, kept in docs/records.
+bench-timescale: bench-timescale_series bench-timescale_worlds
+
+bench-timescale-full: setup-test
+	@$(BIN)/python -m bench.timescale_series --full
+	@$(BIN)/python -m bench.timescale_worlds --full
+	@$(BIN)/python tools/bench_record.py timescale timescale_series-full timescale_worlds-full
+
 clean:
-	rm -rf .venv build run bench/out *.egg-info appliance/ptp/_native*.so
+	rm -rf .venv build run bench/out *.egg-info appliance/*/_native*.so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -9,8 +10,9 @@ from fastapi import FastAPI
 from api import errors
 from api.access import HOLD_NS, CoreAccess, CoreLike
 from api.guard import Guard
-from api.routes import card, clock, gnss, health, holdover, oscillator, ptp, status
+from api.routes import bound, card, clock, ensemble, gnss, health, holdover, leap, oscillator, ptp, status
 from api.schemas import Problem
+from appliance.bound.reader import DEFAULT_PATH, BoundReader
 from appliance.version import installed_version
 from timecard.timebase import HostTimebase, Timebase
 
@@ -30,9 +32,15 @@ State, error bound and health of a time appliance.
 """
 
 
-def create_app(core: CoreLike, *, timebase: Timebase | None = None, hold_ns: int = HOLD_NS) -> FastAPI:
+def create_app(
+    core: CoreLike,
+    *,
+    timebase: Timebase | None = None,
+    hold_ns: int = HOLD_NS,
+    bound_page: Path = DEFAULT_PATH,
+) -> FastAPI:
     """Make the application. ``hold_ns`` is how long one answer of core is shared between requests."""
-    app = FastAPI(
+    app = _TimeAppliance(
         title="Time appliance",
         version=installed_version(),
         description=DESCRIPTION,
@@ -41,8 +49,9 @@ def create_app(core: CoreLike, *, timebase: Timebase | None = None, hold_ns: int
         redoc_url=None,
     )
     app.state.core = CoreAccess(core, timebase or HostTimebase(), hold_ns=hold_ns)
+    app.state.bound = BoundReader(bound_page)
     errors.install(app)
-    for module in (health, status, holdover, clock, gnss, oscillator, ptp, card):
+    for module in (health, status, holdover, clock, bound, leap, gnss, oscillator, ensemble, ptp, card):
         app.include_router(module.router, prefix=PREFIX)
 
     @app.get("/", include_in_schema=False)
@@ -54,19 +63,18 @@ def create_app(core: CoreLike, *, timebase: Timebase | None = None, hold_ns: int
         }
 
     app.add_middleware(Guard)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The schema, with problem documents under the media type that they are sent with."""
-    if app.openapi_schema is None:
-        app.openapi_schema = FastAPI.openapi(app)
-        for operations in app.openapi_schema["paths"].values():
-            for operation in operations.values():
-                for response in operation["responses"].values():
-                    content = response.get("content", {})
-                    schema = content.get("application/json", {}).get("schema", {})
-                    if schema.get("$ref", "").endswith(f"/{Problem.__name__}"):
-                        content["application/problem+json"] = content.pop("application/json")
-    return app.openapi_schema
+class _TimeAppliance(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The schema, with problem documents under the media type that they are sent with."""
+        if self.openapi_schema is None:
+            for operations in super().openapi()["paths"].values():
+                for operation in operations.values():
+                    for response in operation["responses"].values():
+                        content = response.get("content", {})
+                        schema = content.get("application/json", {}).get("schema", {})
+                        if schema.get("$ref", "").endswith(f"/{Problem.__name__}"):
+                            content["application/problem+json"] = content.pop("application/json")
+        return super().openapi()

@@ -11,11 +11,11 @@ from typer.core import TyperGroup
 
 from api.server import ListenError
 from appliance.config import ConfigError
+from appliance.config_models import PROGRAM
 from appliance.ipc import CommandRefusedError, CoreError, SocketError
 from appliance.ptp.sptp_diagnosis import SptpError
 from timecard.errors import TimeCardError
 
-PROGRAM: Final = "time-appliance"
 USAGE: Final = 64
 """Exit status of a wrong command line (EX_USAGE); 1 to 3 mean something to ``status``."""
 FAILED: Final = 1

@@ -33,9 +33,11 @@ def print_status(status: StatusView, console: Console) -> None:
     sections = (
         _clock_rows,
         _announce_rows,
+        _leap_rows,
         _holdover_rows,
         _gnss_rows,
         _oscillator_rows,
+        _ensemble_rows,
         _ptp_rows,
         _card_rows,
     )
@@ -70,16 +72,17 @@ def _table() -> Table:
 
 
 def _forecast(view: HoldoverView) -> Table:
-    table = Table("bound passes", "probability", "kind", "after", "at (UTC)", box=None, padding=(0, 2, 0, 0))
+    """A row for each limit and kind, a column for each probability."""
+    columns = sorted({limit.p for limit in view.limits})
+    table = Table(
+        "bound passes", "kind", *(f"{p * 100:g} %" for p in columns), box=None, padding=(0, 2, 0, 0)
+    )
+    cells: dict[tuple[float, str], dict[float, str]] = {}
     for limit in view.limits:
-        after = limit.why_null.get("seconds") if limit.seconds is None else duration(limit.seconds)
-        table.add_row(
-            f"{limit.limit_ns:g} ns",
-            f"{limit.p:.4%}",
-            limit.kind.replace("_", " "),
-            after,
-            _instant(limit, "crosses_at_tai_ns"),
-        )
+        row = cells.setdefault((limit.limit_ns, limit.kind.replace("_", " ")), {})
+        row[limit.p] = limit.why_null["seconds"] if limit.seconds is None else duration(limit.seconds)
+    for (limit_ns, kind), row in sorted(cells.items()):
+        table.add_row(f"{limit_ns:g} ns", kind, *(row.get(p, "") for p in columns))
     return table
 
 
@@ -122,6 +125,14 @@ def _announce_rows(status: StatusView) -> Iterator[Row]:
     )
 
 
+def _leap_rows(status: StatusView) -> Iterator[Row]:
+    leap = status.leap
+    doubt = "" if leap.valid else ", not to be relied on"
+    yield "utc", f"{_shown(leap, 'utc')}, TAI - UTC {leap.tai_minus_utc_s} s{doubt}"
+    if leap.coming is not None:
+        yield "leap second", leap.coming
+
+
 def _holdover_rows(status: StatusView) -> Iterator[Row]:
     view = status.holdover
     yield "holdover", _readiness(view)
@@ -147,6 +158,21 @@ def _oscillator_rows(status: StatusView) -> Iterator[Row]:
         yield "temperature", _shown(oscillator, "temperature_c", "{:.1f} degC")
         yield from (("alarm", Text(alarm, "yellow")) for alarm in oscillator.alarms or ())
     yield from (("fault", Text(fault, "yellow")) for fault in oscillator.faults)
+
+
+def _ensemble_rows(status: StatusView) -> Iterator[Row]:
+    view = status.ensemble
+    if not view.enabled:
+        return
+    bound = _shown(view, "bound_ns", "{:.0f} ns")
+    yield "ensemble", f"offset {_shown(view, 'offset_ns', '{:+.1f} ns')}, bound {bound}"
+    if view.against_reference is not None:
+        yield "", Text(f"the reference is contradicted: {view.against_reference}", "red")
+    for member in view.members:
+        offset = _shown(member, "offset_ns", "{:+.1f} ns")
+        yield f"  {member.name}", f"{member.standing}, {offset}, weight {member.weight:.2f}"
+        if member.evidence:
+            yield "", Text(member.evidence, "yellow")
 
 
 def _ptp_rows(status: StatusView) -> Iterator[Row]:

@@ -77,7 +77,13 @@ def refuse_contradictions(options: RunOptions) -> None:
     used = [name for name, value in emulated.items() if value is not None]
     if used and not options.virtual:
         raise typer.BadParameter(f"{', '.join(used)} works on an emulated card only; add --virtual")
-    summary = {"--report": options.report, "--plot": options.plot, "--json": options.json or None}
+    summary = {
+        "--report": options.report,
+        "--series": options.series,
+        "--plot": options.plot,
+        "--flight": options.flight,
+        "--json": options.json or None,
+    }
     asked = [name for name, value in summary.items() if value is not None]
     if asked and not options.fast:
         raise typer.BadParameter(f"{', '.join(asked)} sums up a fast run; add --virtual --fast")

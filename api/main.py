@@ -16,7 +16,11 @@ import typer
 from rich.console import Console
 
 from api import cli_status
+from api.cli_analyse import analyse_command
 from api.cli_errors import USAGE, CommandError, OneLineErrors, complain
+from api.cli_leap import leap_status, print_leap, rehearse_command
+from api.cli_rehearse import rehearse_app
+from api.cli_replay import replay_command
 from api.cli_values import (
     ApiPortOption,
     ColdOption,
@@ -58,6 +62,14 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+app.command("analyse")(analyse_command)
+app.command("replay")(replay_command)
+app.add_typer(rehearse_app, name="rehearse")
+leap_app = typer.Typer(help="Leap seconds: what is believed, and a rehearsal.")
+leap_app.command("rehearse")(rehearse_command)
+app.add_typer(leap_app, name="leap")
+
+
 @app.callback(invoke_without_command=True)
 def top(
     context: typer.Context,
@@ -92,7 +104,13 @@ def run(
         str | None, typer.Option(metavar="TIME", help="End after 90s, 15m, 2h or 1d.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the summary here.")] = None,
+    series: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every second of a fast run here, for analyse.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the run here.")] = None,
+    flight: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the flight record of a fast run here.")
+    ] = None,
     ports: PortsOption = None,
     api_port: ApiPortOption = None,
     runtime_dir: RuntimeOption = None,
@@ -114,7 +132,9 @@ def run(
         fast=fast,
         duration_s=None if duration is None else duration_s(duration),
         report=writable_place(report, "--report"),
+        series=writable_place(series, "--series"),
         plot=writable_place(plot, "--plot"),
+        flight=writable_place(flight, "--flight"),
         json=as_json,
     )
     refuse_contradictions(options)
@@ -194,6 +214,45 @@ def holdover(
     else:
         cli_status.print_holdover(answer.status.holdover, Console())
     return VERDICT_STATUS[answer.status.health.verdict]
+
+
+@app.command()
+def bound(
+    config: ConfigOption = None,
+    runtime_dir: RuntimeOption = None,
+    plane: Annotated[
+        Literal["host", "card"], typer.Option(help="Whose clock; the interval is TAI with both.")
+    ] = "host",
+    wide: Annotated[bool, typer.Option("--wide", help="Five sigma and all biases.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Once a second, until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Show TAI now as an interval; exit status 2 there is none, 3 no page to read."""
+    from api.cli_bound import show_bound
+    from appliance.bound.layout import Plane
+
+    directories = runtime_directories(Overrides(runtime_dir=runtime_dir).apply(load_config(config)))
+    return show_bound(directories, Plane[plane.upper()], wide=wide, as_json=as_json, watch=watch)
+
+
+@leap_app.callback(invoke_without_command=True)
+def leap(
+    context: typer.Context,
+    config: ConfigOption = None,
+    runtime_dir: RuntimeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show TAI - UTC and every source; exit status 0 known, 1 with alarms, 2 not known, 3 nobody answers."""
+    if context.invoked_subcommand is not None:
+        return 0
+    answer = _ask(config, runtime_dir, as_json=as_json)
+    if isinstance(answer, int):
+        return answer
+    if as_json:
+        typer.echo(answer.status.leap.model_dump_json(indent=2))
+    else:
+        print_leap(answer.status.leap, Console())
+    return leap_status(answer.status.leap)
 
 
 @app.command("check-config")

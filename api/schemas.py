@@ -15,8 +15,10 @@ from appliance.core_report import (
     CardReport,
     ClockMapReport,
     ClockReport,
+    EnsembleReport,
     GnssReport,
     InstantNs,
+    LeapReport,
     LimitForecast,
     OscillatorReport,
     ProcessReport,
@@ -89,12 +91,20 @@ class ClockView(Envelope, ClockReport):
     """``host``, and one per interface whose clock is mapped."""
 
 
+class LeapView(Envelope, LeapReport):
+    """Leap seconds: TAI - UTC, its next change, and what every source says."""
+
+
 class GnssView(Envelope, GnssReport):
     """The receiver."""
 
 
 class OscillatorView(Envelope, OscillatorReport):
     """The oscillator module."""
+
+
+class EnsembleView(Envelope, EnsembleReport):
+    """Our clock as other sources of time see it."""
 
 
 class PtpView(Envelope, PtpReport):
@@ -113,8 +123,10 @@ class StatusView(Reported):
     health: Health
     holdover: HoldoverView
     clock: ClockView
+    leap: LeapView
     gnss: GnssView
     oscillator: OscillatorView
+    ensemble: EnsembleView
     ptp: PtpView
     card: CardView
     core: ProcessReport

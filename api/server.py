@@ -69,7 +69,9 @@ def serve(config: Config) -> int:
         stack.callback(unlink_own, path, _inode(path))
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(CoreClient(config.paths.core_socket, CORE_TIMEOUT_S)),
+                create_app(
+                    CoreClient(config.paths.core_socket, CORE_TIMEOUT_S), bound_page=config.paths.bound_page
+                ),
                 loop="asyncio",
                 http="h11",
                 ws="none",

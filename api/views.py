@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from api.schemas import (
     CardView,
     ClockView,
+    EnsembleView,
     GnssView,
     Health,
     HoldoverView,
+    LeapView,
     OscillatorView,
     PtpView,
     StatusView,
 )
 from appliance.core_report import Bounds, CoreReport, Reported
+from appliance.reported import NO_CARD_CLOCK
 from appliance.verdict import Verdict, judge
 
 View = TypeVar("View", bound=Reported)
-
-NO_CARD_CLOCK: Final = "the card's clock could not be read"
 
 
 def health(report: CoreReport, mono_ns: int) -> Health:
@@ -82,6 +83,11 @@ def clock(report: CoreReport) -> ClockView:
     )
 
 
+def leap(report: CoreReport) -> LeapView:
+    """Leap seconds."""
+    return _view(LeapView, report, **_values(report.leap))
+
+
 def gnss(report: CoreReport) -> GnssView:
     """The receiver."""
     return _view(GnssView, report, **_values(report.gnss))
@@ -90,6 +96,11 @@ def gnss(report: CoreReport) -> GnssView:
 def oscillator(report: CoreReport) -> OscillatorView:
     """The oscillator module."""
     return _view(OscillatorView, report, **_values(report.oscillator))
+
+
+def ensemble(report: CoreReport) -> EnsembleView:
+    """Our clock as other sources of time see it."""
+    return _view(EnsembleView, report, **_values(report.ensemble))
 
 
 def ptp(report: CoreReport) -> PtpView:
@@ -108,8 +119,10 @@ def status(report: CoreReport, mono_ns: int) -> StatusView:
         health=health(report, mono_ns),
         holdover=holdover(report),
         clock=clock(report),
+        leap=leap(report),
         gnss=gnss(report),
         oscillator=oscillator(report),
+        ensemble=ensemble(report),
         ptp=ptp(report),
         card=card(report),
         core=report.process,

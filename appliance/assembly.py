@@ -11,11 +11,18 @@ from appliance.config import Config, ConfigError
 from appliance.config_models import Position
 from appliance.engine import Engine
 from appliance.events import GnssEdge, OwnEdge
-from appliance.sources import OscillatorSource, SourceRunner, edge_runner, gnss_runner
+from appliance.flight.recorder import FlightRecorder, RecordedDiscipline
+from appliance.leap.files import LOOK_EVERY_NS, LeapFiles
+from appliance.leap.words import LeapWord
+from appliance.learnt_state import LearntState
+from appliance.oscillator_search import OscillatorSearch, worth_searching
+from appliance.peers import WITNESSES, HostMap, peer_runners
+from appliance.sources import OscillatorSource, SourceRunner, card_leap_word, edge_runner, gnss_runner
 from appliance.timescale.discipline import Discipline
 from appliance.timescale.discipline_config import DisciplineConfig
 from appliance.timescale.models import OSCILLATORS as MODELS
-from appliance.topology import Control, choose, steering_runner
+from appliance.topology import Control, choose, find_thermometer, steering_runner
+from appliance.utc_offset import KnownUtcOffset
 from timecard.boards import Role
 from timecard.card_protocols import Card
 from timecard.gnss.any_receiver import AnyReceiver
@@ -29,6 +36,7 @@ from timecard.mac.oscillators import OSCILLATORS
 from timecard.mac.wear import WearLedger, WearUsage
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
+from timecard.timescale import NS_PER_S
 from timecard.values import OscillatorIdentity
 
 GNSS_MODEL_OF: Final = {"ZED-F9T": "f9t_dual", "RCB-F9T": "f9t_dual"}
@@ -53,6 +61,9 @@ class Assembly:
     oscillator: OscillatorIdentity | None
     topology: str
     oscillator_model: str
+    search: OscillatorSearch | None = None
+    """For a module that did not answer; run beside the others, where there are threads."""
+    flight: FlightRecorder | None = None
 
 
 def assemble(
@@ -64,10 +75,15 @@ def assemble(
     on_step: Callable[[], None] = lambda: None,
     tap: Tap | None = None,
     wear: WearLedger | None = None,
+    flight: FlightRecorder | None = None,
+    learnt: LearntState | None = None,
+    host_map: HostMap = lambda: None,
 ) -> Assembly:
     """Ask the card what it can do, choose the topology and build the loop.
 
-    ``tap`` gets what is read from the receiver; ``wear`` counts the oscillator's non-volatile writes.
+    ``tap`` gets what is read from the receiver; ``wear`` counts the oscillator's non-volatile writes;
+    ``flight`` records what the loop is given and decides; ``learnt`` is the state file of this card;
+    ``host_map`` gives the newest line from the host's clock to the card's, by which peers are compared.
 
     Raises ``TimeCardError`` when the clock itself cannot be used, and when the configured topology needs what
     the card does not have.
@@ -80,9 +96,10 @@ def assemble(
 
     line: ByteStream = card.serial(Role.GNSS)
     line = line if tap is None else tapped(line, tap)
-    receiver = AnyReceiver(line, timebase, receiver_intent(config))
+    utc_offset = KnownUtcOffset(config.gnss.tai_minus_utc_s)
+    receiver = AnyReceiver(line, timebase, receiver_intent(config), utc_offset=utc_offset.at)
     monitor = IntegrityMonitor(integrity_options(config))
-    gnss = gnss_runner(receiver, timebase, monitor)
+    gnss = gnss_runner(receiver, timebase, monitor, card_leap_word(card))
     early_events = gnss.step()
     module = control.module
     oscillator_source = None
@@ -97,8 +114,21 @@ def assemble(
             usage=_usage(wear, control.module_identity),
         )
     discipline_config = _discipline_config(config, control, receiver)
+    discipline = Discipline if flight is None else partial(RecordedDiscipline, flight)
+
+    def accept() -> None:
+        monitor.forgive()
+        if engine.witnessing is not None:
+            engine.witnessing.forgive()
+
     engine = Engine(
-        Discipline(discipline_config, timebase.mono_ns(), resume, on_accept=monitor.forgive),
+        discipline(
+            discipline_config,
+            timebase.mono_ns(),
+            resume=resume,
+            learnt=learnt.load() if learnt is not None else None,
+            on_accept=accept,
+        ),
         control.clock,
         timebase,
         oscillator=oscillator_source,
@@ -106,26 +136,43 @@ def assemble(
         module_loop=control.module_loop,
         on_step=on_step,
     )
+    corrupt = learnt.alarm(timebase.mono_ns()) if learnt is not None else None
+    if corrupt is not None:
+        engine.take(corrupt)
     for event in early_events:
         engine.take(event)
     runners = [
         gnss,
         edge_runner("pps", gnss_pulse, GnssEdge, timebase, monitor),
         edge_runner("own-pps", own_pulse, OwnEdge, timebase),
+        _leap_runner(config, timebase, utc_offset),
     ]
     if oscillator_source:
         runners.append(oscillator_source.runner)
+    watched = find_thermometer(card, timebase) if module is None else None
+    if watched is not None:
+        part, identity = watched
+        thermometer = OscillatorSource(
+            part, timebase, on_start=lambda: None, monitor=_oscillator_monitor(identity)
+        )
+        runners.append(thermometer.runner)
     if control.steering is not None:
         runners.append(steering_runner(control.steering, timebase))
+    runners += peer_runners(config, card, engine, timebase, host_map)
+    if engine.witnessing is not None and resume is not None:
+        engine.witnessing.take_up(resume.get(WITNESSES))
+    search = worth_searching(card, control)
     return Assembly(
         card=card,
         engine=engine,
         receiver=receiver,
         runners=runners,
         oscillator_source=oscillator_source,
-        oscillator=control.module_identity,
+        oscillator=control.module_identity or (watched and watched[1]),
         topology=control.topology,
         oscillator_model=discipline_config.oscillator_model,
+        search=OscillatorSearch(card, timebase, wear) if search else None,
+        flight=flight,
     )
 
 
@@ -139,6 +186,19 @@ def _refuse_unapplied_delays(config: Config) -> None:
                     f" version; use one of {', '.join(APPLIED_PLACES)}"
                 ]
             )
+
+
+def _leap_runner(config: Config, timebase: Timebase, utc_offset: KnownUtcOffset) -> SourceRunner:
+    """Tables of leap seconds on this host."""
+    leap = config.leap
+    files = LeapFiles(leap.files, warn_days=leap.warn_days, required=leap.required)
+
+    def poll() -> list[LeapWord]:
+        words = files.poll(timebase.mono_ns())
+        utc_offset.note(words)
+        return words
+
+    return SourceRunner("leap", poll, timebase, period_s=LOOK_EVERY_NS / NS_PER_S)
 
 
 def receiver_intent(config: Config) -> GnssIntent:

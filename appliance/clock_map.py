@@ -57,6 +57,8 @@ class MapState:
     rate_ppb: float
     error_ns: float
     """Bound on the translation error until the next sample is due."""
+    rate_error_ppb: float
+    """What ``rate_ppb`` may be wrong by: how the error grows when no next sample comes."""
     half_width_ns: float
     """Of the sharpest sample: the part of ``error_ns`` that is bias."""
     method: str
@@ -150,6 +152,7 @@ class ClockMap:
             anchor_tai_ns=newest.card_tai_ns + round(here_ns),
             rate_ppb=line.rate_ppb,
             error_ns=max(doubt for doubt, _ in sharp) + rate_error_ppb * self._due_s() + 0.5,
+            rate_error_ppb=rate_error_ppb,
             half_width_ns=sharpest.half_width_ns,
             method=newest.method,
             valid_until_raw_ns=newest.mono_raw_ns + round(VALID_S * NS_PER_S),

@@ -9,12 +9,10 @@ what would be right; all of them are collected before anything is refused.
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -33,6 +31,7 @@ from appliance.config_models import (
     TimescaleConfig,
 )
 from appliance.delays import DelayLedger, DelayRow
+from timecard.toml_reader import MAX_FILE_BYTES, IntentError, parse_document
 
 __all__ = [
     "ApiConfig",
@@ -52,9 +51,6 @@ __all__ = [
     "default_config_path",
     "load_config",
 ]
-
-MAX_FILE_BYTES: Final = 1 << 20
-_TOML_PLACE: Final = re.compile(r"^(?P<what>.*) \((?P<place>at .*)\)$", re.DOTALL)
 
 
 class ConfigError(Exception):
@@ -195,25 +191,7 @@ def _read(path: Path) -> dict[str, Any]:
             raw = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {_reason(error)}"]) from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError([f"{path}: larger than {MAX_FILE_BYTES} bytes; this is no configuration file"])
     try:
-        return tomllib.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise ConfigError([f"{path}: line {line}: not UTF-8 text; save the file as UTF-8"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: {_syntax(str(error), raw)}"]) from error
-    except RecursionError as error:
-        raise ConfigError([f"{path}: not valid TOML: nested too deeply"]) from error
-
-
-def _syntax(message: str, raw: bytes) -> str:
-    """Place first: ``line 3, column 5: not valid TOML: ...``."""
-    match = _TOML_PLACE.match(message)
-    if match is None:
-        return f"not valid TOML: {message}"
-    place = match["place"].removeprefix("at ")
-    if place == "end of document":
-        place = f"line {raw.count(10) + 1} (end of file)"
-    return f"{place}: not valid TOML: {match['what']}"
+        return parse_document(raw, str(path), "configuration file")
+    except IntentError as error:
+        raise ConfigError(error.errors) from error

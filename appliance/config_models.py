@@ -22,14 +22,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from appliance.bound.layout import PAGE_NAME
 from appliance.delays import DelayLedger, DelayRow, ledger_problems
+from appliance.peer_config import EnsembleConfig, Peers
 from appliance.timescale.models import GNSS, OSCILLATORS
 from timecard.gnss.tap import parse_tap_address
+from timecard.state_folder import state_directory
 
 PROGRAM: Final = "time-appliance"
 SYSTEM_CONFIG: Final = Path("/etc/time-appliance/appliance.toml")
 SYSTEM_RUNTIME: Final = Path("/run/time-appliance")
-SYSTEM_STATE: Final = Path("/var/lib/time-appliance")
 PCI_ADDRESS: Final = r"^([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$"
 TELECOM_BUDGET_NS: Final = 400.0
 G8275_2_DOMAIN: Final = 44
@@ -164,6 +166,8 @@ class TimescaleConfig(Section):
     """Probability of the published bound."""
     resume: bool = True
     """Take up a valid runtime record after a restart; false always starts in free-run."""
+    fbclock_page: Annotated[FilePath, Field(examples=["/run/fbclock/data_v2"])] | None = None
+    """Keep the bound in a layout of fbclock, too: version 2 if the name ends with ``_v2``, else version 1."""
 
     @model_validator(mode="after")
     def _ordered(self) -> TimescaleConfig:
@@ -205,8 +209,30 @@ class GnssConfig(Section):
     """Satellites lower than this are not used."""
     min_satellites: Annotated[int, Field(ge=1, le=32)] = 4
     """Fewer used satellites are no corroborated time."""
+    tai_minus_utc_s: Annotated[int, Field(ge=37, le=99)] | None = None
+    """TAI minus UTC for a receiver that tells UTC only (NMEA), where no table covers the date."""
     tap: Annotated[str, AfterValidator(_tap_address), Field(examples=["127.0.0.1:2950"])] | None = None
     """UNIX socket or loopback port where other programs (gpsd, u-center) may read the receiver's bytes."""
+
+
+class LeapConfig(Section):
+    """``[leap]``: tables of leap seconds, beside what the receiver says."""
+
+    files: Annotated[tuple[FilePath, ...], Field(max_length=16), FromList] = (
+        Path("/usr/share/zoneinfo/leap-seconds.list"),
+        Path("/usr/share/zoneinfo/leapseconds"),
+        Path("/usr/share/zoneinfo/right/UTC"),
+    )
+    """``leap-seconds.list`` of IERS or NIST, ``leapseconds`` of the tz database, or a zone under ``right/``.
+
+    One that is named here and missing is an alarm; of the default ones, those that the host has are used."""
+    warn_days: Annotated[int, Field(ge=1, le=365)] = 60
+    """So long before a table expires there is an alarm."""
+
+    @property
+    def required(self) -> bool:
+        """The administrator has named the files."""
+        return "files" in self.model_fields_set
 
 
 class PtpLimits(Section):
@@ -284,17 +310,14 @@ class ApiConfig(Section):
 
 def default_directories(environ: Mapping[str, str], effective_uid: int) -> tuple[Path, Path]:
     """Runtime and state directory: systemd's, else the system's for root, else the user's XDG folders."""
-    home = Path(environ.get("HOME") or "/")
-    if effective_uid == 0:
-        runtime, state = SYSTEM_RUNTIME, SYSTEM_STATE
-    else:
-        xdg_state = Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-        state = xdg_state / PROGRAM
-        xdg_runtime = environ.get("XDG_RUNTIME_DIR")
-        runtime = Path(xdg_runtime) / PROGRAM if xdg_runtime else state / "run"
+    state = state_directory(environ, effective_uid)
     unit_runtime = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    unit_state = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return Path(unit_runtime) if unit_runtime else runtime, Path(unit_state) if unit_state else state
+    user_runtime = environ.get("XDG_RUNTIME_DIR")
+    if unit_runtime:
+        return Path(unit_runtime), state
+    if effective_uid == 0:
+        return SYSTEM_RUNTIME, state
+    return Path(user_runtime) / PROGRAM if user_runtime else state / "run", state
 
 
 def _default_runtime() -> Path:
@@ -321,9 +344,29 @@ class PathsConfig(Section):
         return self.runtime / "core.sock"
 
     @property
+    def flight(self) -> Path:
+        """Where the flight record is."""
+        return self.state / "flight"
+
+    @property
     def api_socket(self) -> Path:
         """Where the API answers besides TCP."""
         return self.runtime / "api.sock"
+
+    @property
+    def bound_page(self) -> Path:
+        """The page in shared memory that programs read TAI from."""
+        return self.runtime / PAGE_NAME
+
+
+class FlightConfig(Section):
+    """``[flight]``: the flight record, what the loop was given and decided."""
+
+    enable: bool = True
+    total_mib: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
+    """Of all files together; the oldest ones are deleted. A day takes about 20 MiB."""
+    file_hours: Annotated[float, Field(ge=0.1, le=168)] = 24.0
+    """A new file is begun after this long, and when one has grown to an eighth of ``total_mib``."""
 
 
 class Config(Section):
@@ -332,10 +375,15 @@ class Config(Section):
     card: CardConfig = CardConfig()
     timescale: TimescaleConfig = TimescaleConfig()
     gnss: GnssConfig = GnssConfig()
+    leap: LeapConfig = LeapConfig()
     delays: Annotated[tuple[DelayRow, ...], AfterValidator(_known_delays), FromList] = ()
     """``[[delays]]``: one row per segment."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    peers: Peers = ()
+    """``[[peers]]``: other sources of time, compared with ours."""
     ptp: PtpConfig = PtpConfig()
     api: ApiConfig = ApiConfig()
+    flight: FlightConfig = FlightConfig()
     paths: PathsConfig = Field(default_factory=PathsConfig)
 
     @model_validator(mode="before")

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from appliance.ensemble_report import EnsembleReport
+from appliance.leap.report import LeapReport
+from appliance.rehearsal_report import RehearsalReport, rehearsal_report
 from appliance.reported import InstantNs, Reported
 from appliance.snapshot import ClockState
 from timecard.timescale import NS_PER_S
@@ -18,13 +21,16 @@ __all__ = [
     "ClockMapReport",
     "ClockReport",
     "CoreReport",
+    "EnsembleReport",
     "GnssReport",
     "HoldoverReport",
     "InstantNs",
+    "LeapReport",
     "LimitForecast",
     "OscillatorReport",
     "ProcessReport",
     "PtpReport",
+    "RehearsalReport",
     "Reported",
 ]
 
@@ -73,6 +79,7 @@ class ClockReport(Reported):
     topology: str
     """Who closes the loop: B, C or D."""
     tai_minus_utc_s: int | None
+    """As the sources of leap seconds agree (``leap``)."""
     leap_change_s: int
     """Announced leap second: +1, -1 or 0."""
     counters: dict[str, int]
@@ -265,8 +272,12 @@ class CoreReport(Reported):
     """With k = 5 plus biases: what the announced accuracy is taken from."""
     announced: Announced
     holdover: HoldoverReport
+    rehearsal: RehearsalReport = rehearsal_report(None)
+    """The newest rehearsal of holdover."""
+    leap: LeapReport
     gnss: GnssReport
     oscillator: OscillatorReport
+    ensemble: EnsembleReport
     ptp: PtpReport
     card: CardReport
     clock_maps: dict[str, ClockMapReport]

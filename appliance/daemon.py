@@ -20,17 +20,23 @@ from typing import Final
 
 from appliance import runtime_record
 from appliance.assembly import Assembly, assemble
+from appliance.bound.writer import BoundPublisher
 from appliance.clock_map import ClockMap, MapState
 from appliance.config import Config
 from appliance.core_report import CoreReport
-from appliance.events import Command, CommandKind, Event
+from appliance.events import Command, CommandKind, Event, RehearseHoldover
+from appliance.flight.recorder import FlightRecorder, open_flight
 from appliance.ipc import CommandRefusedError, CoreServer, SocketError
+from appliance.learnt_state import LearntState
 from appliance.nic_clock import NicClock
 from appliance.nic_pulse import open_pulse
+from appliance.peers import WITNESSES
 from appliance.ptp.server import PtpServer, PtpServerError
 from appliance.publisher import Publisher
+from appliance.rehearsal_report import rehearsal_obstacles
 from appliance.runtime_record import RuntimeRecord
 from appliance.serving import clock_identity
+from appliance.snapshot import ClockState
 from appliance.sources import SourceThread
 from appliance.state_directory import prepare
 from timecard.card import open_card
@@ -72,6 +78,9 @@ class Core:
         self._ptp: PtpServer | None = None
         self._nic: NicClock | None = None
         self._tap: Tap | None = None
+        self._bound: BoundPublisher | None = None
+        self._flight: FlightRecorder | None = None
+        self._learnt: LearntState | None = None
 
     # CoreHandler, called on the IPC thread
 
@@ -81,11 +90,25 @@ class Core:
 
     def command(self, kind: CommandKind) -> str:
         """Queue an operator's command."""
+        self._put(Command(kind=kind, mono_ns=self._timebase.mono_ns()))
+        return f"{kind.value} is carried out within a second"
+
+    def rehearse(self, limit_ns: float, duration_s: float) -> str:
+        """Queue a rehearsal of holdover. What the newest report speaks against is refused at once."""
+        report = self._report
+        if report is not None:
+            reasons = rehearsal_obstacles(report, limit_ns)
+            if reasons:
+                raise CommandRefusedError(f"holdover cannot be rehearsed now: {'; '.join(reasons)}")
+        now_ns = self._timebase.mono_ns()
+        self._put(RehearseHoldover(limit_ns=limit_ns, duration_s=duration_s, mono_ns=now_ns))
+        return "the rehearsal begins within a second"
+
+    def _put(self, event: Event) -> None:
         try:
-            self._events.put_nowait(Command(kind=kind, mono_ns=self._timebase.mono_ns()))
+            self._events.put_nowait(event)
         except queue.Full:
             raise CommandRefusedError("core is overloaded: its queue is full; try again") from None
-        return f"{kind.value} is carried out within a second"
 
     # main thread
 
@@ -113,7 +136,15 @@ class Core:
         ipc = CoreServer(config.paths.core_socket, self, group=config.paths.group)
         ipc.start()
         self._tap = open_tap(config.gnss.tap)
+        self._flight = open_flight(
+            config.flight, config.paths.flight, card=card.id, boot_id=runtime_record.current_boot_id()
+        )
         try:
+            self._bound = BoundPublisher(
+                config.paths.bound_page,
+                group=config.paths.group,
+                fbclock_page=config.timescale.fbclock_page,
+            )
             assembly = self._assemble(card)
             if ptp is not None:
                 ptp.start()
@@ -124,7 +155,16 @@ class Core:
                 publisher = Publisher(config, assembly, self._timebase, identity)
                 self._start_sources(assembly)
                 self._loop(assembly, publisher, ptp)
+                if self._stopping.is_set():
+                    self._bound.close()
+                else:
+                    self._bound.disrupt()
                 self._stop_sources()
+                if self._learnt is not None:
+                    self._learnt.close(assembly.engine.discipline.learnt_record())
+                if _begins_anew(assembly) and not self._stopping.is_set():
+                    assembly = self._assemble(card, fresh=True)
+                    continue
                 card.close()
                 if self._stopping.is_set():
                     return
@@ -135,6 +175,8 @@ class Core:
                 card, assembly = again.card, again
                 log.warning("%s is back", card.name)
         finally:
+            if self._bound is not None:
+                self._bound.close()
             self._stop_sources()
             card.close()
             ipc.close()
@@ -144,13 +186,16 @@ class Core:
                 self._nic.close()
             if self._tap is not None:
                 self._tap.close()
+            if self._flight is not None:
+                self._flight.close()
 
-    def _assemble(self, card: Card) -> Assembly:
-        """Everything around a card that was just opened; resumes when its clock went on meanwhile."""
+    def _assemble(self, card: Card, *, fresh: bool = False) -> Assembly:
+        """Everything around a card; resumes when its clock went on meanwhile, but for a ``fresh`` start."""
         if card.access in SMALL_FIFOS:
             sys.setswitchinterval(FIFO_SWITCH_S)
+        self._learnt = LearntState(self._config.paths.state, card.id)
         resume = None
-        if self._config.timescale.resume:
+        if self._config.timescale.resume and not fresh:
             resume = self._find_record(card.id, card.clock.cross_timestamp())
         return assemble(
             card,
@@ -160,6 +205,9 @@ class Core:
             on_step=self._on_step,
             tap=self._tap,
             wear=WearLedger(self._config.paths.state / WRITES_FILE),
+            flight=self._flight,
+            host_map=lambda: self._clock_map.state,
+            learnt=self._learnt,
         )
 
     def _wait_for(
@@ -200,6 +248,8 @@ class Core:
             self._nic.reset()
         if self._ptp is not None:
             self._ptp.page.withdraw_maps()
+        if self._bound is not None:
+            self._bound.disrupt()
 
     def _find_record(self, card_id: str, now: CrossTimestamp) -> RuntimeRecord | None:
         record, reason = runtime_record.load(
@@ -214,7 +264,8 @@ class Core:
 
     def _start_sources(self, assembly: Assembly) -> None:
         source = assembly.oscillator_source
-        for runner in assembly.runners:
+        search = () if assembly.search is None else (assembly.search.runner,)
+        for runner in (*assembly.runners, *search):
             wake = source.wake if source is not None and runner is source.runner else None
             thread = SourceThread(runner, self._events, self._crashed, wake)
             self._threads.append(thread)
@@ -245,18 +296,27 @@ class Core:
                 next_map_ns = max(next_map_ns + MAP_PERIOD_NS, now_ns)
             if now_ns >= next_tick_ns:
                 assembly.engine.tick()
-                if assembly.card.lost is not None:
+                if assembly.card.lost is not None or _begins_anew(assembly):
                     return
                 nic = self._nic.state if self._nic is not None else None
                 self._report = publisher.publish(self._clock_map.state, ptp, nic)
+                if self._bound is not None:
+                    self._bound.note(self._report)
                 self._save_record(assembly)
+                if self._learnt is not None:
+                    self._learnt.note(assembly.engine.discipline.learnt_record, now_ns)
                 next_tick_ns = max(next_tick_ns + TICK_PERIOD_NS, now_ns)
 
     def _sample_map(self, assembly: Assembly, ptp: PtpServer | None) -> None:
+        jumps = self._clock_map.jumps
         try:
             state = self._clock_map.add(assembly.card.clock.cross_timestamp())
         except TimeCardError:
             return  # the tick reads the same clock and reports it; meanwhile the map expires by itself
+        if self._bound is not None:
+            if self._clock_map.jumps != jumps:
+                self._bound.jumped(state.anchor_raw_ns)
+            self._bound.write(state)
         if ptp is None:
             return
         ptp.page.publish_map(
@@ -290,6 +350,8 @@ class Core:
         discipline = assembly.engine.discipline.runtime_record(self._timebase.mono_ns())
         if state is None or not discipline:
             return
+        if assembly.engine.witnessing is not None:
+            discipline[WITNESSES] = assembly.engine.witnessing.to_record()
         now_ns = self._timebase.mono_ns()
         runtime_record.save(
             self._config.paths.runtime,
@@ -301,6 +363,12 @@ class Core:
                 discipline=discipline,
             ),
         )
+
+
+def _begins_anew(assembly: Assembly) -> bool:
+    """An oscillator module was found after all, and the clock keeps no time yet: better begin with it."""
+    found = assembly.search is not None and assembly.search.found and assembly.card.lost is None
+    return found and assembly.engine.discipline.pilot.machine.state is ClockState.FREE_RUN
 
 
 def open_tap(address: str | None) -> Tap | None:

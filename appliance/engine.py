@@ -29,6 +29,7 @@ from appliance.events import (
 from appliance.module_loop import ModuleLoop
 from appliance.sources import OscillatorSource
 from appliance.timescale.discipline import Discipline
+from appliance.witnessing import Witnessing
 from timecard.errors import TimeCardError
 from timecard.protocols import Clock, CrossTimestamping
 from timecard.timebase import Timebase
@@ -63,6 +64,8 @@ class Engine:
         self._module_loop = module_loop
         self._on_step = on_step
         self._card_lost = False
+        self.witnessing: Witnessing | None = None
+        """Other sources of time, where there are any."""
 
     def take(self, event: Event) -> None:
         """Handle one event and everything that follows from it."""
@@ -90,6 +93,9 @@ class Engine:
                 self._card_lost = False
                 self.take(SourceRestored(source="card", mono_ns=now_ns))
         self.take(Tick(mono_ns=now_ns, card_tai_ns=card_tai_ns))
+        if self.witnessing is not None:
+            for verdict in self.witnessing.tick(now_ns):
+                self.take(verdict)
 
     def _carry_out(self, action: Action) -> list[Event]:
         now_ns = self._timebase.mono_ns()
@@ -98,6 +104,8 @@ class Engine:
                 case StepClock(delta_ns=delta_ns):
                     self._clock.step_ns(delta_ns)
                     self._on_step()
+                    if self.witnessing is not None:
+                        self.witnessing.stepped(delta_ns, now_ns)
                     log.warning("clock stepped delta_ns=%d", delta_ns)
                     return [ClockStepped(delta_ns=delta_ns, mono_ns=now_ns)]
                 case Steer(frequency_ppb=frequency_ppb):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from appliance.leap.words import LeapWord
 from timecard.values import Alarm, EdgeStamp, GnssEvent, OscillatorStatus
 
 
@@ -71,6 +72,7 @@ class CommandKind(Enum):
 
     ENTER_HOLDOVER = "enter-holdover"
     LEAVE_HOLDOVER = "leave-holdover"
+    END_REHEARSAL = "end-rehearsal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,30 @@ class Command:
     """An operator's request."""
 
     kind: CommandKind
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RehearseHoldover:
+    """An operator wants to know what a holdover would be like; the reference stays as a witness."""
+
+    limit_ns: float
+    """Ends when the clock is further off than this."""
+    duration_s: float
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WitnessVerdict:
+    """What the other sources of time say of the reference; comes when it changes.
+
+    ``against`` is why it must not be followed, None when nothing speaks against it any more. By at most
+    ``doubt_ns`` and ``doubt_ppb`` it may have led the clock astray already.
+    """
+
+    against: str | None
+    doubt_ns: float
+    doubt_ppb: float
     mono_ns: int
 
 
@@ -97,12 +123,15 @@ Event = (
     | OwnEdge
     | GnssEvent
     | Alarm
+    | LeapWord
     | OscillatorReport
     | SteeringApplied
     | ClockStepped
     | SourceFault
     | SourceRestored
     | Command
+    | RehearseHoldover
+    | WitnessVerdict
     | Tick
 )
 

@@ -23,6 +23,7 @@ from appliance.ipc_messages import (
     ErrorReply,
     PingRequest,
     PongReply,
+    RehearseRequest,
     Reply,
     ReportReply,
     ReportRequest,
@@ -99,10 +100,11 @@ class CoreClient:
 
     def command(self, kind: CommandKind) -> str:
         """Ask for ``kind``; returns what will happen. Raises ``CommandRefusedError`` when core says no."""
-        reply = self._exchange(CommandRequest(command=kind))
-        if not isinstance(reply, DoneReply):
-            raise self._unexpected(reply)
-        return reply.said
+        return self._done(CommandRequest(command=kind))
+
+    def rehearse(self, limit_ns: float, duration_s: float) -> str:
+        """Ask for a rehearsal of holdover; as ``command``. ``ValueError`` for what can be no rehearsal."""
+        return self._done(RehearseRequest(limit_ns=limit_ns, duration_s=duration_s))
 
     def ping(self) -> PongReply:
         """Who answers."""
@@ -110,6 +112,12 @@ class CoreClient:
         if not isinstance(reply, PongReply):
             raise self._unexpected(reply)
         return reply
+
+    def _done(self, request: Request) -> str:
+        reply = self._exchange(request)
+        if not isinstance(reply, DoneReply):
+            raise self._unexpected(reply)
+        return reply.said
 
     def _exchange(self, request: Request) -> Reply:
         deadline_ns = self._timebase.mono_ns() + round(self._timeout_s * NS_PER_S)

@@ -33,6 +33,15 @@ class CommandRequest(_Message):
     command: CommandKind
 
 
+class RehearseRequest(_Message):
+    """Ask for a rehearsal of holdover."""
+
+    kind: Literal["rehearse"] = "rehearse"
+    limit_ns: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+    """End it when the clock is further off than this."""
+    duration_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+
+
 class PingRequest(_Message):
     """Ask who is there."""
 
@@ -69,7 +78,7 @@ class ErrorReply(_Message):
     reason: str
 
 
-Request = ReportRequest | CommandRequest | PingRequest
+Request = ReportRequest | CommandRequest | RehearseRequest | PingRequest
 Reply = ReportReply | DoneReply | PongReply | ErrorReply
 
 REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from appliance.core_report import CoreReport
@@ -13,6 +14,7 @@ from appliance.ipc_messages import (
     ErrorReply,
     PingRequest,
     PongReply,
+    RehearseRequest,
     ReportRequest,
     Request,
 )
@@ -24,7 +26,7 @@ class CommandRefusedError(Exception):
 
 
 class CoreHandler(Protocol):
-    """Core as the server sees it. Both methods are called on the server's thread and must not block."""
+    """Core as the server sees it. All methods are called on the server's thread and must not block."""
 
     def report(self) -> CoreReport | None:
         """The newest report; None before the first one."""
@@ -32,6 +34,10 @@ class CoreHandler(Protocol):
 
     def command(self, kind: CommandKind) -> str:
         """Take a command; returns what will happen. Raises ``CommandRefusedError``."""
+        ...
+
+    def rehearse(self, limit_ns: float, duration_s: float) -> str:
+        """Begin a rehearsal of holdover; as ``command``."""
         ...
 
 
@@ -49,10 +55,9 @@ class Replies:
             case ReportRequest():
                 return self._report()
             case CommandRequest(command=command):
-                try:
-                    return reply_line(DoneReply(said=self._handler.command(command)))
-                except CommandRefusedError as error:
-                    return reply_line(ErrorReply(code="refused", reason=str(error)))
+                return _done(lambda: self._handler.command(command))
+            case RehearseRequest(limit_ns=limit_ns, duration_s=duration_s):
+                return _done(lambda: self._handler.rehearse(limit_ns, duration_s))
             case PingRequest():
                 return reply_line(PongReply(pid=os.getpid(), version=self._version))
             case _ as never:
@@ -68,6 +73,13 @@ class Replies:
             line = b'{"kind":"report","report":' + report.model_dump_json().encode() + b"}\n"
             self._cached = (report, line)
         return self._cached[1]
+
+
+def _done(do: Callable[[], str]) -> bytes:
+    try:
+        return reply_line(DoneReply(said=do()))
+    except CommandRefusedError as error:
+        return reply_line(ErrorReply(code="refused", reason=str(error)))
 
 
 def reply_line(message: DoneReply | ErrorReply | PongReply) -> bytes:

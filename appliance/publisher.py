@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from typing import Final
 
@@ -18,7 +19,12 @@ from appliance.core_report import (
     ProcessReport,
     PtpReport,
 )
+from appliance.ensemble_report import ensemble_report
+from appliance.leap.calendar import leap_text
+from appliance.leap.decision import NOTHING_SAID
+from appliance.leap.report import leap_report
 from appliance.ptp.server import PtpServer
+from appliance.rehearsal_report import rehearsal_report
 from appliance.reporting import (
     CARD_SOURCES,
     clock_report,
@@ -36,18 +42,23 @@ from appliance.serving import (
     TIME_SOURCE_GNSS,
     TIME_SOURCE_INTERNAL_OSCILLATOR,
     AnnounceData,
+    LeapSwitch,
     PlaneBounds,
     leap_flags,
+    leap_switch,
     plane_bounds,
     port_names,
     utc_offset,
 )
 from appliance.snapshot import ClockSnapshot, ClockState
+from appliance.stamp_watch import StampWatch
 from appliance.timescale.clock_quality import AccuracyHold, clock_quality
 from appliance.timescale.models import OSCILLATORS
 from appliance.version import installed_version
 from timecard.errors import TimeCardError
 from timecard.timebase import Timebase
+
+log = logging.getLogger(__name__)
 
 NO_MAP: Final = "the card's clock and the host's clock have not been compared yet"
 NO_BOUND: Final = "nothing is claimed in this state"
@@ -65,6 +76,8 @@ class Publisher:
         self._timebase = timebase
         self._started_ns = timebase.mono_ns()
         self._hold = AccuracyHold()
+        self._leap = NOTHING_SAID
+        self._stamps = StampWatch()
         self._kind = OSCILLATORS[assembly.oscillator_model].kind
         self.clock_identity = identity
 
@@ -77,7 +90,8 @@ class Publisher:
         used with hardware stamps.
         """
         now_ns = self._timebase.mono_ns()
-        snapshot = self._assembly.engine.discipline.snapshot(now_ns)
+        snapshot = self._with_flight(self._assembly.engine.discipline.snapshot(now_ns))
+        snapshot = self._with_stamps(snapshot, ptp, now_ns)
         hardware = ptp is not None and ptp.hardware_stamps
         port = nic if hardware else host
         narrow = plane_bounds(snapshot.bound_at_ns(now_ns), host, port, hardware=hardware)
@@ -88,9 +102,40 @@ class Publisher:
         maps = {"host": _map_report(host, now_ns)}
         if hardware:
             maps[port_names(self._config)[0]] = _map_report(nic, None)
+        self._tell_leap(snapshot)
         return self._core_report(
             snapshot, self._announced(data), self._bounds(narrow, ptp), self._bounds(wide, ptp), maps, ptp
         )
+
+    def _with_flight(self, snapshot: ClockSnapshot) -> ClockSnapshot:
+        """The recorder's trouble is the operator's, not the discipline's."""
+        flight = self._assembly.flight
+        if flight is None or not (flight.lost or flight.problem):
+            return snapshot
+        return dataclasses.replace(
+            snapshot,
+            alarms=(*snapshot.alarms, *flight.alarms),
+            counters={**snapshot.counters, "flight_records_lost": flight.lost},
+        )
+
+    def _with_stamps(self, snapshot: ClockSnapshot, ptp: PtpServer | None, now_ns: int) -> ClockSnapshot:
+        """A server that may not answer is the operator's trouble, too."""
+        if ptp is None:
+            return snapshot
+        self._stamps.update(ptp.stats(), now_ns, kind=ptp.timestamping)
+        alarm = self._stamps.alarm
+        return snapshot if alarm is None else dataclasses.replace(snapshot, alarms=(*snapshot.alarms, alarm))
+
+    def _tell_leap(self, snapshot: ClockSnapshot) -> None:
+        """A leap second that is announced, is over or taken back, and an offset that gets lost, are news."""
+        before, leap = self._leap, snapshot.leap
+        self._leap = leap
+        if leap.coming != before.coming or (before.valid and not leap.valid):
+            coming = leap_text(leap.coming, leap.tai_minus_utc_s) if leap.coming else "none to come"
+            log.warning(
+                "leap second: %s, TAI - UTC %d s valid=%s (%s)",
+                *(coming, leap.tai_minus_utc_s, leap.valid, leap.why),
+            )
 
     def _announce_data(
         self, snapshot: ClockSnapshot, wide: PlaneBounds, now_ns: int, *, hardware: bool
@@ -105,21 +150,29 @@ class Publisher:
             software_stamps=not hardware,
         )
         offset_s, offset_valid = utc_offset(snapshot)
+        flags = (
+            FLAG_PTP_TIMESCALE
+            | leap_flags(snapshot)
+            | (FLAG_UTC_OFFSET_VALID if offset_valid else 0)
+            | (FLAG_TIME_TRACEABLE if quality.time_traceable else 0)
+            | (FLAG_FREQUENCY_TRACEABLE if quality.frequency_traceable else 0)
+        )
         return AnnounceData(
             quality=quality,
             clock_accuracy=self._hold.update(now_ns, snapshot.state, quality.clock_accuracy),
             utc_offset_s=offset_s,
-            flags=FLAG_PTP_TIMESCALE
-            | leap_flags(self._assembly.engine.board)
-            | (FLAG_UTC_OFFSET_VALID if offset_valid else 0)
-            | (FLAG_TIME_TRACEABLE if quality.time_traceable else 0)
-            | (FLAG_FREQUENCY_TRACEABLE if quality.frequency_traceable else 0),
+            flags=flags,
+            leap_switch=leap_switch(snapshot, flags),
             time_source=TIME_SOURCE_GNSS
             if snapshot.state is ClockState.LOCKED
             else TIME_SOURCE_INTERNAL_OSCILLATOR,
         )
 
     def _to_page(self, data: AnnounceData, ptp: PtpServer, snapshot: ClockSnapshot) -> None:
+        switch = data.leap_switch or LeapSwitch(tai_ns=0, utc_offset_s=0, flags=0)
+        ptp.page.set_leap(
+            tai_ns=switch.tai_ns, utc_offset_after=switch.utc_offset_s, flags_after=switch.flags
+        )
         ptp.page.publish_announce(
             clock_class=data.quality.clock_class,
             clock_accuracy=data.clock_accuracy,
@@ -171,14 +224,17 @@ class Publisher:
             bounds=bounds,
             bounds_wide=bounds_wide,
             announced=announced,
+            rehearsal=rehearsal_report(snapshot.rehearsal),
             holdover=holdover_report(
                 snapshot,
                 budget_ns=config.timescale.budget_ns,
                 temperature_assumption=TEMPERATURE_ASSUMPTION,
                 excluded_events=EXCLUDED_EVENTS,
             ),
+            leap=leap_report(snapshot),
             gnss=gnss_report(board, now_ns, warnings=assembly.receiver.warnings),
             oscillator=oscillator_report(board, assembly.oscillator, now_ns),
+            ensemble=ensemble_report(assembly.engine.witnessing),
             ptp=self._ptp_report(ptp),
             card=self._card_report(),
             clock_maps=maps,

@@ -11,7 +11,7 @@ beyond 2**53. ``_mono_ns`` is CLOCK_MONOTONIC_RAW of the host, ``_tai_ns`` the c
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,9 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+
+NO_CARD_CLOCK: Final = "the card's clock could not be read"
+"""Why there is no instant on the card's timescale."""
 
 
 def _int_from_digits(value: object) -> object:

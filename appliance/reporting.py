@@ -14,13 +14,14 @@ from appliance.core_report import (
     LimitForecast,
     OscillatorReport,
 )
+from appliance.reported import NO_CARD_CLOCK
 from appliance.snapshot import ClockSnapshot
 from timecard.timescale import NS_PER_S
 from timecard.values import OscillatorIdentity
 
 NO_SAMPLE: Final = "no phase sample has been accepted yet"
-NO_CARD_CLOCK: Final = "the card's clock could not be read"
 NO_LEAP: Final = "the receiver has not learnt the leap second offset from a satellite yet"
+NO_OFFSET: Final = "the sources of leap seconds do not tell it, or do not agree: see leap"
 NEVER: Final = "not within the forecast's horizon"
 NOT_SAID: Final = "the receiver has not reported it since core started"
 SILENT: Final = "the receiver has said nothing since core started"
@@ -54,7 +55,7 @@ def clock_report(snapshot: ClockSnapshot) -> ClockReport:
         tai_minus_utc_s=snapshot.tai_minus_utc_s,
         leap_change_s=snapshot.leap_change_s,
         counters=dict(snapshot.counters),
-        why_null={} if snapshot.tai_minus_utc_s is not None else {"tai_minus_utc_s": NO_LEAP},
+        why_null={} if snapshot.tai_minus_utc_s is not None else {"tai_minus_utc_s": NO_OFFSET},
     )
 
 

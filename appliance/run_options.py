@@ -85,7 +85,11 @@ class RunOptions:
     duration_s: float | None = None
     """End after this long; None runs until stopped."""
     report: Path | None = None
+    series: Path | None = None
+    """A row for every second of a fast run, as ``time-appliance analyse`` reads it."""
     plot: Path | None = None
+    flight: Path | None = None
+    """Folder for the flight record of a fast run."""
     json: bool = False
     """Print the summary as JSON."""
 

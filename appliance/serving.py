@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.board import StatusBoard
 from appliance.clock_map import MapState
 from appliance.config import Config
 from appliance.ptp.primitives import mac_to_clock_identity
 from appliance.snapshot import ClockSnapshot
 from appliance.timescale.clock_quality import ClockQuality
-from timecard.timescale import TAI_MINUS_UTC_2017_S
+from timecard.timescale import NS_PER_S
 
 SOFTWARE_STAMP_NS: Final = 5_000.0
 """How late a kernel software stamp may be against the wire: interrupt and scheduling delay on a server."""
@@ -33,6 +32,15 @@ FLAG_FREQUENCY_TRACEABLE: Final = 0x20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeapSwitch:
+    """From ``tai_ns`` on, Announce messages say this instead; the packet threads switch at that instant."""
+
+    tai_ns: int
+    utc_offset_s: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnnounceData:
     """What the next Announce says of the clock."""
 
@@ -43,6 +51,8 @@ class AnnounceData:
     flags: int
     """Low byte of flagField."""
     time_source: int
+    leap_switch: LeapSwitch | None
+    """At a leap second that is announced now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +81,28 @@ def plane_bounds(
 
 
 def utc_offset(snapshot: ClockSnapshot) -> tuple[int, bool]:
-    """currentUtcOffset and whether it is valid: only the receiver's own leap data make it so."""
-    if snapshot.tai_minus_utc_s is None:
-        return TAI_MINUS_UTC_2017_S, False
-    return snapshot.tai_minus_utc_s, True
+    """currentUtcOffset and whether it is valid: only what the sources of leap seconds agree on is."""
+    return snapshot.leap.offset_at(snapshot.leap_tai_s), snapshot.leap.valid
 
 
-def leap_flags(board: StatusBoard) -> int:
-    """leap61 or leap59 in the last hours before an announced leap second."""
-    leap = board.leap
-    if leap is None or leap.seconds_to_event is None or not 0 < leap.seconds_to_event <= LEAP_NOTICE_S:
+def leap_flags(snapshot: ClockSnapshot) -> int:
+    """leap61 or leap59 in the last hours before a leap second."""
+    coming, tai_s = snapshot.leap.coming_at(snapshot.leap_tai_s), snapshot.leap_tai_s
+    if coming is None or tai_s is None or coming.at_tai_s - tai_s > LEAP_NOTICE_S:
         return 0
-    return {1: FLAG_LEAP61, -1: FLAG_LEAP59}.get(leap.change_s, 0)
+    return FLAG_LEAP61 if coming.change_s > 0 else FLAG_LEAP59
+
+
+def leap_switch(snapshot: ClockSnapshot, flags: int) -> LeapSwitch | None:
+    """What the announcement becomes at the leap second that ``flags`` announce."""
+    coming = snapshot.leap.coming_at(snapshot.leap_tai_s)
+    if coming is None or not flags & (FLAG_LEAP61 | FLAG_LEAP59):
+        return None
+    return LeapSwitch(
+        tai_ns=coming.at_tai_s * NS_PER_S,
+        utc_offset_s=utc_offset(snapshot)[0] + coming.change_s,
+        flags=flags & ~(FLAG_LEAP61 | FLAG_LEAP59),
+    )
 
 
 def clock_identity(card_id: str) -> bytes:

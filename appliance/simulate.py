@@ -16,8 +16,9 @@ from typing import Any, Final, Protocol
 from appliance.assembly import Assembly, assemble
 from appliance.config import Config
 from appliance.engine import Engine
+from appliance.flight.recorder import FlightRecorder, open_flight
 from appliance.run_options import RunOptions
-from appliance.simulation_report import Recorder, Row, plot, write_json
+from appliance.simulation_report import Recorder, Row, plot, write_json, write_series
 from appliance.timescale.clock_quality import clock_quality
 from appliance.timescale.models import OSCILLATORS
 from timecard.card import card_on_bus
@@ -125,7 +126,7 @@ class Simulation:
         )
 
 
-def build(config: Config, **card_options: Any) -> Simulation:
+def build(config: Config, *, flight: FlightRecorder | None = None, **card_options: Any) -> Simulation:
     """A simulation on a fresh virtual card; ``card_options`` are the emulator's."""
     found = entry_points(group="timecard.emulators", name="in-process")
     if not found:
@@ -133,23 +134,35 @@ def build(config: Config, **card_options: Any) -> Simulation:
     virtual: VirtualCard = next(iter(found)).load()(**card_options)
     card = card_on_bus(virtual.bus, virtual.timebase)
     start_ns = virtual.timebase.mono_ns()
-    assembly = assemble(card, config, virtual.timebase)
+    assembly = assemble(card, config, virtual.timebase, flight=flight)
     return Simulation(virtual, assembly, config, Recorder(), start_ns)
 
 
 def run(options: RunOptions, config: Config) -> int:
     """The command: simulate, report, draw; the exit status."""
+    flight = None
+    if options.flight is not None:
+        asked = config.flight.model_copy(update={"enable": True})
+        flight = open_flight(asked, options.flight, threaded=False, card="virtual")
     try:
-        simulation = build(config, **card_options(options))
+        simulation = build(config, flight=flight, **card_options(options))
         real_s = _run_with_progress(simulation, options)
     except (SimulationError, TimeCardError, ValueError, OSError) as error:
         sys.stderr.write(f"time-appliance: {error}\n")
+        return 1
+    finally:
+        if flight is not None:
+            flight.close()
+    if flight is not None and flight.problem is not None:
+        sys.stderr.write(f"time-appliance: {flight.alarms[0]}\n")
         return 1
     summary = simulation.recorder.summary(real_s)
     summary["topology"] = simulation.assembly.topology
     summary["seed"] = options.seed
     if options.report:
         write_json(options.report, summary)
+    if options.series:
+        write_series(options.series, simulation.recorder.rows)
     if options.plot:
         title = f"{summary['duration_s'] / 3600:.1f} h, topology {summary['topology']}, seed {options.seed}"
         try:

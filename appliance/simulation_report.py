@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -153,6 +154,16 @@ class Recorder:
 def write_json(path: Path, summary: dict[str, Any]) -> None:
     """Write the figures."""
     path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def write_series(path: Path, rows: Iterable[Row]) -> None:
+    """Write every second as a table; what is not known is empty."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write("t_s,error_ns,bound_ns,gnss_error_ns,free_oscillator_ns,state\n")
+        for row in rows:
+            figures = (row.error_ns, row.bound_ns, row.gnss_error_ns, row.free_oscillator_ns)
+            cells = ("" if figure is None else f"{figure:.4f}" for figure in figures)
+            stream.write(f"{row.t_s:.3f},{','.join(cells)},{row.state.value}\n")
 
 
 def plot(path: Path, recorder: Recorder, title: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
+from appliance.leap.decision import NOTHING_SAID, LeapJudgement
+from appliance.rehearsal_view import RehearsalView
 from timecard.timescale import NS_PER_S
 
 VOID_AFTER_S: Final = 5
@@ -23,8 +25,7 @@ class ClockState(Enum):
     HOLDOVER_EXPIRED = "holdover-expired"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldoverLimit:
+class HoldoverLimit(NamedTuple):
     """When the bound passes ``limit_ns`` if the reference were lost now (or since it was lost)."""
 
     limit_ns: float
@@ -75,9 +76,16 @@ class ClockSnapshot:
     limits: tuple[HoldoverLimit, ...]
     topology: str
     tai_minus_utc_s: int | None
-    """From the receiver's own leap data; None while unknown."""
+    """As the leap second sources agree; None while that is not known."""
     leap_change_s: int
+    """Of the leap second to come: +1, -1 or 0."""
     counters: dict[str, int]
+    leap: LeapJudgement = NOTHING_SAID
+    """What is believed of leap seconds: ``leap.coming`` names the second."""
+    leap_tai_s: int | None = None
+    """The second of TAI at ``as_of``, where the time is known."""
+    rehearsal: RehearsalView | None = None
+    """The newest rehearsal of holdover, running or over."""
 
     def bound_at_ns(self, mono_ns: int) -> float | None:
         """The bound at ``mono_ns``, or None when this snapshot is void."""

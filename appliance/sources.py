@@ -23,14 +23,15 @@ from appliance.events import (
     SourceRestored,
     SteeringApplied,
 )
-from timecard.errors import TimeCardError
+from timecard.card_protocols import Card
+from timecard.errors import CardPermissionError, TimeCardError, UnsupportedError
 from timecard.gnss.integrity import IntegrityMonitor
 from timecard.mac.alarms import OscillatorMonitor
 from timecard.mac.wear import WearUsage
 from timecard.protocols import AtomicClock, EdgeSource, GnssReceiver, WakingEdgeSource
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
-from timecard.values import Alarm, OscillatorStatus
+from timecard.values import Alarm, LeapInfo, OscillatorStatus
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ WAKE_LIMIT_S: Final = 0.2
 """How long an edge stays unseen when its interrupt was lost, and how long a thread takes to end."""
 USAGE_EVERY_NS: Final = 600 * NS_PER_S
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+CARD_LEAP: Final = "the FPGA's time of day"
+CARD_LEAP_EVERY_NS: Final = 900_000_000
+"""Once a second, whatever the rhythm of the polls."""
 
 
 class SourceRunner:
@@ -99,19 +103,30 @@ class SourceRunner:
 
 
 def gnss_runner(
-    receiver: GnssReceiver, timebase: Timebase, monitor: IntegrityMonitor | None = None
+    receiver: GnssReceiver,
+    timebase: Timebase,
+    monitor: IntegrityMonitor | None = None,
+    card_leap_s: Callable[[], int | None] = lambda: None,
 ) -> SourceRunner:
     """The receiver's words, each after the alarms that it causes.
 
-    A receiver that has restarted has lost its settings and is set up again.
+    A receiver that has restarted has lost its settings and is set up again. ``card_leap_s``: TAI - UTC as the
+    card itself heard it (``card_leap_word``), compared once a second with what the receiver tells.
     """
     restarts = 0
+    leap_due_ns = 0
     monitor = monitor or IntegrityMonitor()
     waiting: list[Event] = []
 
     def poll() -> Iterable[Event]:
-        nonlocal restarts
-        for event in receiver.poll(0.0):
+        nonlocal restarts, leap_due_ns
+        events = receiver.poll(0.0)
+        now_ns = timebase.mono_ns()
+        # What the receiver has just said, the FPGA has heard a moment ago: asked before it is compared.
+        if now_ns >= leap_due_ns or any(isinstance(event, LeapInfo) for event in events):
+            leap_due_ns = now_ns + CARD_LEAP_EVERY_NS
+            monitor.note_peer_leap(CARD_LEAP, card_leap_s(), now_ns)
+        for event in events:
             waiting.extend(monitor.feed(event, event.read_mono_ns))
             waiting.append(event)
         waiting.extend(monitor.note_restarts(receiver.restarts, timebase.mono_ns()))
@@ -120,11 +135,35 @@ def gnss_runner(
             restarts = receiver.restarts
         else:
             waiting.extend(monitor.look(timebase.mono_ns()))
-        events = list(waiting)
+        said = list(waiting)
         waiting.clear()
-        return events
+        return said
 
     return SourceRunner("gnss", poll, timebase, period_s=0.05, start=receiver.start)
+
+
+def card_leap_word(card: Card) -> Callable[[], int | None]:
+    """TAI - UTC as the FPGA's time-of-day slave holds it; None while that is not valid, or not to be read.
+
+    A card without such a block, and a driver that does not show it, are asked once. What else fails shows
+    in the sources that read the same card.
+    """
+    asked = True
+
+    def read() -> int | None:
+        nonlocal asked
+        if not asked:
+            return None
+        try:
+            return card.time_of_day().tai_minus_utc_s
+        except (UnsupportedError, CardPermissionError) as error:
+            log.info("leap seconds are not compared with the card's reason=%s", error)
+            asked = False
+        except TimeCardError:
+            pass
+        return None
+
+    return read
 
 
 def edge_runner(

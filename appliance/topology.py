@@ -15,13 +15,14 @@ from appliance.events import Event
 from appliance.module_loop import ModuleLoop
 from appliance.sources import SourceRunner
 from appliance.timescale.discipline_config import Topology
-from timecard.bringup.oscillator import open_oscillator
+from timecard.bringup.oscillator import open_oscillator, quartz_bus
 from timecard.card_protocols import Card, CardClock
 from timecard.card_values import Access
 from timecard.errors import ProtocolError, TimeCardError, UnsupportedError
 from timecard.kernel.clock import KernelClock
 from timecard.kernel.steering import RegsSteering
 from timecard.mac.driver import Oscillator, OscillatorCapability, SelfDiscipline
+from timecard.mac.oscillators.quartz import QuartzCard
 from timecard.mac.oscillators.sa5x import Sa5x
 from timecard.mac.wear import WearLedger
 from timecard.timebase import Timebase
@@ -50,6 +51,8 @@ class Control:
     module_loop: ModuleLoop | None = None
     """Topology A: the same module, which may follow its pulse by itself."""
     module_identity: OscillatorIdentity | None = None
+    module_missed: bool = False
+    """A module would have been steered, and none answered."""
     steering: RegsSteering | None = None
     """Topology C through the mainline driver: somebody has to run it (``steering_runner``)."""
 
@@ -65,19 +68,25 @@ class Control:
         return actuator.max_frequency_ppb or 1.0
 
 
-def find_oscillator(
-    card: Card, timebase: Timebase, wear: WearLedger | None = None, *, insist: bool = False
-) -> Control | None:
-    """Topology B with the module that answers on the MAC port *and* whose 10 MHz drives the clock, or None.
+Found = tuple[Oscillator, OscillatorIdentity]
 
-    Any family that can be steered. A stock kernel driver does not show which 10 MHz is taken: only with
-    ``insist`` that counts as the module's.
-    """
+
+def ask_oscillator(card: Card, timebase: Timebase, wear: WearLedger | None = None) -> Found | None:
+    """One round of questions for the oscillator module; None when nobody answers."""
     try:
-        module, identity = open_oscillator(card, timebase, rounds=1, wear=wear)
+        return open_oscillator(card, timebase, rounds=1, wear=wear)
     except TimeCardError as error:
-        log.info("no steerable oscillator module reason=%s", error)
+        log.info("no oscillator module reason=%s", error)
         return None
+
+
+def steered_module(card: Card, found: Found, *, insist: bool = False) -> Control | None:
+    """Topology B with a module that can be steered *and* whose 10 MHz drives the clock, else None.
+
+    A stock kernel driver does not show which 10 MHz is taken: only with ``insist`` that counts as the
+    module's.
+    """
+    module, identity = found
     if OscillatorCapability.STEER not in module.capabilities:
         log.info("%s: the oscillator (%s) cannot be steered", card.name, identity.family)
         return None
@@ -86,6 +95,19 @@ def find_oscillator(
         log.warning("%s: the module's 10 MHz is not seen to be selected (%s): not steered", card.name, driver)
         return None
     return Control(topology="B", clock=card.clock, module=module, module_identity=identity)
+
+
+def find_thermometer(card: Card, timebase: Timebase) -> Found | None:
+    """A quartz card that cannot be steered and tells its temperature; None where there is none."""
+    bus = quartz_bus(card)
+    if bus is None:
+        return None
+    part = QuartzCard(bus, timebase)
+    try:
+        return part, part.identify()
+    except TimeCardError as error:
+        log.info("no thermometer on the oscillator's I2C bus reason=%s", error)
+        return None
 
 
 def with_own_loop(control: Control) -> Control:
@@ -108,20 +130,23 @@ def choose(card: Card, wanted: str, timebase: Timebase, wear: WearLedger | None 
     The clock is made to follow the registers, except in D. Raises ``UnsupportedError`` when the card cannot
     do what was configured.
     """
+    found: Found | None = None
     if wanted in ("auto", "A", "B"):
-        found = find_oscillator(card, timebase, wear, insist=wanted != "auto")
-        if found is not None and _follow_registers(card):
-            return with_own_loop(found) if wanted == "A" else found
+        found = ask_oscillator(card, timebase, wear)
+        steered = None if found is None else steered_module(card, found, insist=wanted != "auto")
+        if steered is not None and (_only_counts(card) or _follow_registers(card)):
+            return with_own_loop(steered) if wanted == "A" else steered
         if wanted != "auto":
             raise UnsupportedError(
                 card.name,
                 f"set up topology {wanted}",
                 "no oscillator that can be steered drives this card's 10 MHz; use topology auto or C",
             )
+    missed = wanted == "auto" and found is None
     if wanted in ("auto", "C"):
         control = _steered_clock(card, timebase)
         if control is not None:
-            return control
+            return replace(control, module_missed=missed)
         if wanted == "C":
             raise UnsupportedError(
                 card.name,
@@ -129,7 +154,7 @@ def choose(card: Card, wanted: str, timebase: Timebase, wear: WearLedger | None 
                 f"the clock of {card.board.product} cannot be steered this way; use topology auto or D",
             )
         log.warning("%s: nothing here can be steered: its clock is observed only", card.name)
-    return Control(topology="D", clock=card.clock)
+    return Control(topology="D", clock=card.clock, module_missed=missed)
 
 
 def steering_runner(steering: RegsSteering, timebase: Timebase) -> SourceRunner:
@@ -158,6 +183,11 @@ def _steered_clock(card: Card, timebase: Timebase) -> Control | None:
     return Control(topology="C", clock=clock)
 
 
+def _only_counts(card: Card) -> bool:
+    """An ART card's clock: it counts the module's 10 MHz, follows nothing and has no source to select."""
+    return card.board.has("osc")
+
+
 def _follow_registers(card: Card) -> bool:
     """False where the clock has no source to select, as on ART cards (whose driver takes any and none)."""
     try:
@@ -169,6 +199,8 @@ def _follow_registers(card: Card) -> bool:
 
 
 def _clock_10mhz(card: Card) -> str:
+    if _only_counts(card):
+        return "mac"
     try:
         return card.selector().clock_10mhz
     except UnsupportedError:

@@ -65,6 +65,12 @@ class ClockPage:
         ``flags`` is the low byte of flagField. An exchange that spans a change of ``epoch`` is not finished.
         """
 
+    def set_leap(self, *, tai_ns: int, utc_offset_after: int, flags_after: int) -> None:
+        """What Announce messages say instead when their originTimestamp is ``tai_ns`` or later; 0: nothing.
+
+        It goes out with the next ``publish_announce`` and stays until it is set anew.
+        """
+
     def set_serving(self, serving: bool, /) -> None:
         """Whether to answer. False cancels all contracts, refuses new ones and drops every other request."""
 

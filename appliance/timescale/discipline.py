@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from appliance.events import (
@@ -22,6 +21,7 @@ from appliance.events import (
     GnssEdge,
     OscillatorReport,
     OwnEdge,
+    RehearseHoldover,
     SourceFault,
     SourceRestored,
     SteeringApplied,
@@ -29,7 +29,10 @@ from appliance.events import (
     SyncOscillatorPulse,
     TakeOver,
     Tick,
+    WitnessVerdict,
 )
+from appliance.leap.decision import LeapDesk
+from appliance.leap.words import LeapWord
 from appliance.snapshot import ClockSnapshot, ClockState
 from appliance.timescale.card_watch import CardChange, CardWatch
 from appliance.timescale.discipline_config import DisciplineConfig, Topology
@@ -38,14 +41,15 @@ from appliance.timescale.hand_over import NO_CLOCK, Facts, HandOver
 from appliance.timescale.holdover import BoundForecast
 from appliance.timescale.judgement import WITHOUT_REFERENCE
 from appliance.timescale.named_seconds import NamedSeconds
-from appliance.timescale.oscillator_watch import OscillatorWatch
+from appliance.timescale.oscillator_watch import OVERDUE_NS, OscillatorWatch
 from appliance.timescale.pilot import Pilot
 from appliance.timescale.publication import make_snapshot, not_ready_for_holdover
 from appliance.timescale.pulse_samples import PulseSample, PulseSamples
 from appliance.timescale.reference import ReferenceHealth
+from appliance.timescale.rehearsal import Rehearsal
 from appliance.timescale.start_up import StartUp
 from timecard.gnss.integrity_rules import RULES as GNSS_ALARMS
-from timecard.gnss.sawtooth import SawtoothPairing
+from timecard.gnss.sawtooth import SawtoothPairing, label_of_next
 from timecard.timescale import NS_PER_S
 from timecard.values import (
     Alarm,
@@ -68,6 +72,7 @@ __all__ = ["Discipline", "DisciplineConfig", "Topology"]
 STEP_SETTLE_NS: Final = 1_050_000_000
 """Edges read earlier than this after a step may have been latched before it, or while it is spread."""
 STEP_TIMEOUT_NS: Final = 5 * NS_PER_S
+EPOCH_AGE_NS: Final = 10 * NS_PER_S
 SYNC_ABOVE_NS: Final = 1_000.0
 TRIM_SIGMA_NS: Final = 0.3
 """Topology A: the relation of the module's phase to the clock must be known so well."""
@@ -82,10 +87,12 @@ class Discipline:
         mono_ns: int,
         resume: Mapping[str, Any] | None = None,
         on_accept: Callable[[], None] = lambda: None,
+        learnt: Mapping[str, Any] | None = None,
     ) -> None:
         """``resume``: a ``runtime_record`` of this boot and card; one that does not fit is dropped.
 
-        ``on_accept`` is called when an operator accepts the receiver's time.
+        ``on_accept`` is called when an operator accepts the receiver's time. ``learnt`` is an earlier run's
+        ``learnt_record``; one that does not fit is dropped with an alarm.
         """
         self.config = config
         self.counters: Counter[str] = Counter()
@@ -98,6 +105,7 @@ class Discipline:
         )
         self._seconds = NamedSeconds()
         self.pilot = Pilot(config, mono_ns, self.health, self._seconds, self.module, self.counters)
+        self._take_up_learnt(learnt)
         self.forecast = BoundForecast(self.pilot.oscillator, config.p)
         self._samples = PulseSamples(
             config.timestamper_resolution_ns,
@@ -105,6 +113,9 @@ class Discipline:
             meter_resolution_ns=config.phase_resolution_ns,
         )
         self.hand_over = HandOver(self.counters)
+        self.rehearsal = Rehearsal(self.pilot, self.health)
+        self.leap = LeapDesk()
+        self.leap.resume((resume or {}).get("leap"), mono_ns)
         self._pairing = SawtoothPairing()
         self._start = StartUp(config, self.card.time, self.health, self.module)
         self._resume = dict(resume) if resume is not None else None
@@ -112,12 +123,14 @@ class Discipline:
         self._step_pending_ns: int | None = None
         self._ignore_before_ns = mono_ns
         self._on_accept = on_accept
+        self._ticked_ns = mono_ns
         self._handlers: dict[type[Any], Callable[[Any], list[Action]]] = {
             GnssEdge: self._on_gnss_edge,
             OwnEdge: self._on_own_edge,
             PulseLabel: self._on_label,
             GnssFix: self._on_word,
-            LeapInfo: self._on_word,
+            LeapInfo: self._on_leap_info,
+            LeapWord: self._on_leap_word,
             SurveyStatus: self._on_word,
             RfStatus: self._on_word,
             SatelliteView: self._on_word,
@@ -132,6 +145,8 @@ class Discipline:
             SourceFault: self._on_fault,
             SourceRestored: self._on_restored,
             Command: self._on_command,
+            RehearseHoldover: self._on_rehearse,
+            WitnessVerdict: self._on_witnesses,
             Tick: self._on_tick,
         }
 
@@ -152,7 +167,29 @@ class Discipline:
 
     def runtime_record(self, mono_ns: int) -> dict[str, Any]:
         """JSON-able state for a restart within the same boot."""
-        return make_record(self.pilot, self.epoch, mono_ns)
+        return make_record(self.pilot, self.epoch, mono_ns) | {"leap": self.leap.to_record()}
+
+    def learnt_record(self) -> dict[str, Any] | None:
+        """JSON-able: what the unit is like, for a later boot; None while nothing worth keeping is known."""
+        learnt = self.pilot.learnt(self._ticked_ns, self.tai_s(self._ticked_ns))
+        return None if learnt is None else learnt.to_record()
+
+    def _take_up_learnt(self, learnt: Mapping[str, Any] | None) -> None:
+        if learnt is not None:
+            try:
+                self.pilot.habits.take_up(learnt)
+            except ValueError as error:
+                self.alarms["learnt"] = f"what was learnt before is not used: {error}"
+
+    def tai_s(self, mono_ns: int) -> int | None:
+        """The second of TAI by the clock, before it is set by the receiver; None while neither knows it."""
+        fix = self.health.fix
+        tai_ns: int | None = None
+        if self.pilot.tracker is not None:
+            tai_ns = self.card.time.card_tai_ns(mono_ns)
+        elif fix is not None and fix.epoch_tai_ns is not None and mono_ns - fix.read_mono_ns <= EPOCH_AGE_NS:
+            tai_ns = fix.epoch_tai_ns + mono_ns - fix.read_mono_ns
+        return None if tai_ns is None else tai_ns // NS_PER_S
 
     # ------------------------------------------------------------------ the receiver's words
 
@@ -160,16 +197,24 @@ class Discipline:
         self.health.note(event)
         return []
 
+    def _on_leap_info(self, info: LeapInfo) -> list[Action]:
+        fix = self.health.fix
+        if fix is None or fix.refused_tai_ns is None:  # else its date is wrong, and what it says for it
+            self.leap.note_receiver(info, self.tai_s(info.read_mono_ns))
+        return []
+
+    def _on_leap_word(self, word: LeapWord) -> list[Action]:
+        self.leap.note(word)
+        return []
+
     def _on_label(self, label: PulseLabel) -> list[Action]:
-        if label.emitted:  # of the pulse just past: it names the next one too, and says nothing of its error
-            next_ns = None if label.edge_tai_ns is None else label.edge_tai_ns + NS_PER_S
-            label = replace(label, edge_tai_ns=next_ns, qerr_ns=None, emitted=False)
-        self._pairing.add_label(label)
-        self._seconds.add_label(label)
+        named = label_of_next(label)
+        self._pairing.add_label(named)
+        self._seconds.add_label(named)
         self.health.note(label)
         if self.config.topology != "A":
             return []
-        qerr_ns = label.qerr_ns if label.pulse_locked else None
+        qerr_ns = named.qerr_ns if label.pulse_locked else None
         if qerr_ns is not None and not abs(qerr_ns) <= self.pilot.gnss.sawtooth_pp_ns:
             qerr_ns = None
         return self.hand_over.label(label.read_mono_ns, qerr_ns)
@@ -231,7 +276,7 @@ class Discipline:
         status = event.status
         changed = self.module.note(status)
         if changed:
-            self.pilot.module_changed()
+            self.pilot.module_changed(self.module.unseen_s)
         elif not status.locked:
             self.pilot.module_unlocked()
         if not self.config.uses_module:
@@ -277,7 +322,7 @@ class Discipline:
             self._step_pending_ns = stamp.read_mono_ns
             return [StepClock(delta_ns=start.step_ns)]
         self._seconds.forgive()
-        self.pilot.begin(mono_ns, start.error_ns)
+        self.pilot.begin(mono_ns, start.error_ns, second_tai_ns // NS_PER_S)
         return []
 
     # ------------------------------------------------------------------ what was done, broke, or was asked
@@ -294,6 +339,7 @@ class Discipline:
         self._ignore_before_ns = event.mono_ns + STEP_SETTLE_NS
         self.pilot.last_edge_ns = max(self.pilot.last_edge_ns, event.mono_ns)
         self.card.time.stepped(event.delta_ns)
+        self.pilot.habits.break_off()
         if self.pilot.tracker is not None:
             self.pilot.tracker.stepped(event.delta_ns)
         self._samples.forget()
@@ -311,7 +357,15 @@ class Discipline:
         elif event.source == "actuator":
             self._step_pending_ns = None
             self._start.reset()
+        elif event.source == "oscillator" and self.config.uses_module:
+            self._miss_module(event.mono_ns, 0)
         return []
+
+    def _miss_module(self, mono_ns: int, limit_ns: int = OVERDUE_NS) -> None:
+        """The bound opens by what a module that nobody hears may have done meanwhile."""
+        silent_s = self.module.overdue_s(mono_ns, limit_ns)
+        if silent_s is not None:
+            self.pilot.module_changed(silent_s)
 
     def _on_restored(self, event: SourceRestored) -> list[Action]:
         self.health.source_restored(event.source, event.mono_ns)
@@ -322,6 +376,9 @@ class Discipline:
 
     def _on_command(self, event: Command) -> list[Action]:
         pilot = self.pilot
+        self.rehearsal.end("asked for by an operator", event.mono_ns)
+        if event.kind is CommandKind.END_REHEARSAL:
+            return []
         pilot.forced_holdover = event.kind is CommandKind.ENTER_HOLDOVER
         if pilot.forced_holdover:
             pilot.lose("asked for by an operator", event.mono_ns, event.mono_ns)
@@ -331,10 +388,24 @@ class Discipline:
         self._on_accept()
         return []
 
+    def _on_rehearse(self, event: RehearseHoldover) -> list[Action]:
+        tracker = self.pilot.tracker
+        bound_ns = None if tracker is None else self.pilot.judge.bound_ns(tracker, event.mono_ns)
+        return self.rehearsal.begin(event, not_ready_for_holdover(self, event.mono_ns, bound_ns))
+
+    def _on_witnesses(self, event: WitnessVerdict) -> list[Action]:
+        self.health.note_witnesses(event.against, event.mono_ns)
+        return [] if event.against is None else self.pilot.contradicted(event)
+
     # ------------------------------------------------------------------ once a second
 
     def _on_tick(self, tick: Tick) -> list[Action]:
+        self._ticked_ns = tick.mono_ns
+        if self.pilot.learn():
+            self.forecast = BoundForecast(self.pilot.oscillator, self.config.p)
         actions = self._second(tick)
+        self.rehearsal.tick(tick.mono_ns)
+        self.leap.judge(self.tai_s(tick.mono_ns))
         return actions + self._hand_over(tick.mono_ns) if self.config.topology == "A" else actions
 
     def _second(self, tick: Tick) -> list[Action]:
@@ -357,9 +428,8 @@ class Discipline:
         if self.pilot.tracker is None:
             self._start.ready(mono_ns, forced_holdover=self.pilot.forced_holdover)
             return []
-        silent_s = self.module.overdue_s(mono_ns) if self.config.uses_module else None
-        if silent_s is not None:
-            self.pilot.module_changed(silent_s)
+        if self.config.uses_module:
+            self._miss_module(mono_ns)
         actions = self._take(self._samples.overdue(mono_ns), mono_ns)
         if self._step_pending_ns is None:
             actions += self.pilot.tick(mono_ns)
@@ -432,5 +502,6 @@ class Discipline:
             self.alarms["record"] = f"runtime record not used: {error}"
             return
         self.epoch = resumed.epoch
+        self.forecast = BoundForecast(self.pilot.oscillator, self.config.p)
         reason = f"resumed from the runtime record after {resumed.down_s:.0f} s"
         self.pilot.take_up(resumed.tracker, resumed.steersman, mono_ns, reason)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.snapshot import ClockState
+from appliance.timescale.noise_fit import NoiseFigures
 from appliance.timescale.pilot import Pilot
 from appliance.timescale.servo import SteeringRecord
 from appliance.timescale.steersman import Steersman
@@ -34,6 +35,7 @@ def make_record(pilot: Pilot, epoch: int, mono_ns: int) -> dict[str, Any]:
         "steering_ppb": pilot.steersman.frequency_ppb,
         "steering_spread_ppb": pilot.steersman.record.spread_ppb(mono_ns, SPREAD_WINDOW_S),
         "untold_ns": pilot.steersman.untold_ns,
+        "noise": None if pilot.habits.figures is None else pilot.habits.figures.to_record(),
         "tracker": None if tracker is None else tracker.to_record(mono_ns),
     }
 
@@ -57,6 +59,9 @@ def read_record(record: Mapping[str, Any], pilot: Pilot, mono_ns: int) -> Resume
     inner = record.get("tracker")
     if not isinstance(inner, Mapping):
         raise ValueError("it was written before the first lock")
+    noise = record.get("noise")
+    if isinstance(noise, Mapping):
+        pilot.habits.adopt(NoiseFigures.from_record(noise))
     epoch, written_ns = (_integer(record, name) for name in ("epoch", "mono_ns"))
     if written_ns > mono_ns:
         raise ValueError("mono_ns lies ahead of now")

@@ -20,6 +20,7 @@ from appliance.timescale.transition import (
     DRIFT,
     FREQUENCY,
     GNSS_FIRST,
+    LADDER,
     NS_PER_UNIT_S,
     OSCILLATOR_STATES,
     PHASE,
@@ -55,10 +56,12 @@ class Innovation:
 
 @dataclass(frozen=True, slots=True)
 class FilterState:
-    """A copy of mean and covariance."""
+    """A copy of mean and covariance, with the models that they belong to."""
 
     mean: Array
     covariance: Array
+    oscillator: OscillatorModel
+    gnss: GnssModel
 
 
 class Estimator:
@@ -74,8 +77,9 @@ class Estimator:
         frequency_ppb: float = 0.0,
         frequency_sigma_ppb: float | None = None,
         cold: bool = False,
+        step_s: float = 1.0,
     ) -> None:
-        self.oscillator, self.gnss = oscillator, gnss
+        """``step_s``: the interval that samples usually have, for which ``advance`` is cheap."""
         n = state_size(gnss)
         sigma_ppb = oscillator.initial_ppb if frequency_sigma_ppb is None else frequency_sigma_ppb
         self._s = np.zeros(n)
@@ -84,13 +88,19 @@ class Estimator:
         self._p = prior_covariance(
             oscillator, gnss, phase_ns=phase_sigma_ns, frequency_ppb=sigma_ppb, cold=cold
         )
+        self._step_s = step_s
+        self._set_models(oscillator, gnss)
+
+    def _set_models(self, oscillator: OscillatorModel, gnss: GnssModel) -> None:
+        self.oscillator, self.gnss = oscillator, gnss
+        n = state_size(gnss)
         self._h = measurement_row(gnss)
         self._white_ns2 = gnss.white_ns**2
         self._sawtooth_ns2 = gnss.sawtooth_pp_ns**2 / 12.0
-        f, q = transition(oscillator, gnss, 1.0)
+        f, q = transition(oscillator, gnss, self._step_s)
         self._f, self._ft, self._q = f, np.ascontiguousarray(f.T), q
         # Mean frequency over the coming second: the short rungs decay within it.
-        self._mean_row = f[PHASE, :OSCILLATOR_STATES].copy()
+        self._mean_row = f[PHASE, :OSCILLATOR_STATES] / self._step_s
         self._mean_row[PHASE] = 0.0
         self._a, self._b, self._m = np.empty((n, n)), np.empty((n, n)), np.empty(n)
 
@@ -141,7 +151,7 @@ class Estimator:
         if seconds == 0:
             self._s[PHASE] += steered_ns
             return
-        if seconds == 1.0:
+        if seconds == self._step_s:
             f, ft, q = self._f, self._ft, self._q
         else:
             f, q = transition(self.oscillator, self.gnss, min(seconds, MAX_ADVANCE_S))
@@ -156,8 +166,16 @@ class Estimator:
 
     def sample_variance_ns2(self, *, sawtooth_removed: bool, resolution_ns: float) -> float:
         """R of one sample: receiver's white noise, its sawtooth unless removed, and the stamp's steps."""
+        if self.gnss.steps_are_coloured:
+            return self._white_ns2
+        return self._white_ns2 + self.rounding_ns2(
+            sawtooth_removed=sawtooth_removed, resolution_ns=resolution_ns
+        )
+
+    def rounding_ns2(self, *, sawtooth_removed: bool, resolution_ns: float) -> float:
+        """Variance of rounding in one sample: the receiver's sawtooth unless removed, the stamp's steps."""
         sawtooth = 0.0 if sawtooth_removed else self._sawtooth_ns2
-        return self._white_ns2 + sawtooth + resolution_ns * resolution_ns / 12.0
+        return sawtooth + resolution_ns * resolution_ns / 12.0
 
     def update(self, sample_ns: float, variance_ns2: float, gate_sigma: float = GATE_SIGMA) -> Innovation:
         """Take one pulse: clock minus reference, delays and sawtooth removed. Rejected means missing."""
@@ -192,6 +210,16 @@ class Estimator:
         self._p[FREQUENCY, FREQUENCY] += (sigma_ppb / NS_PER_UNIT_S) ** 2
         self._p[PHASE, PHASE] += phase_sigma_ns**2
 
+    def known(self, state: int) -> tuple[float, float]:
+        """Mean and standard deviation of one state, in its own unit."""
+        return float(self._s[state]), math.sqrt(max(float(self._p[state, state]), 0.0))
+
+    def know(self, state: int, mean: float, sigma: float) -> None:
+        """One state is known from elsewhere, independently of all others."""
+        self._s[state] = mean
+        self._p[state, :] = self._p[:, state] = 0.0
+        self._p[state, state] = sigma * sigma
+
     def open_warmup(self) -> None:
         """The part has just reached lock: it is not yet at its final temperature."""
         self._p[WARMUP, WARMUP] += (self.oscillator.warmup_ppb / NS_PER_UNIT_S) ** 2
@@ -221,16 +249,44 @@ class Estimator:
                 white_ns2 += fresh[index, index] * min(1.0, 2.0 * tau_s / samples)
         p[PHASE, PHASE] = shared_ns2 + white_ns2
 
+    def adopt(self, oscillator: OscillatorModel, gnss: GnssModel) -> None:
+        """Other noise figures from now on; the mean stays, and nothing becomes better known by it.
+
+        What a random walk has spread adapts by itself within the loop's time. A stationary state does not:
+        its uncertainty grows with its figure, and never shrinks. Coloured errors that are new begin afresh.
+        """
+        fresh = prior_covariance(oscillator, gnss, phase_ns=0.0, frequency_ppb=0.0, cold=False)
+        before = prior_covariance(self.oscillator, self.gnss, phase_ns=0.0, frequency_ppb=0.0, cold=False)
+        n, old = len(fresh), len(before)
+        # Both vectors end with the daily wave; of the coloured errors the first ones are the same.
+        kept = min(n, old) - 2
+        source = np.r_[0:kept, old - 2 : old]
+        target = np.r_[0:kept, n - 2 : n]
+        stationary = np.isin(target, np.r_[LADDER:GNSS_FIRST, GNSS_FIRST:n])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.sqrt(np.diag(fresh)[target] / np.diag(before)[source])
+        grown = np.where(stationary & (ratio > 1.0), ratio, 1.0)
+        mean, covariance = np.zeros(n), np.zeros((n, n))
+        mean[target] = self._s[source]
+        covariance[np.ix_(target, target)] = self._p[np.ix_(source, source)] * np.outer(grown, grown)
+        new = np.setdiff1d(np.arange(n), target)
+        covariance[new, new] = fresh[new, new]
+        self._s, self._p = mean, covariance
+        self._set_models(oscillator, gnss)
+
     # ------------------------------------------------------------------ copies
 
     def save(self) -> FilterState:
         """A copy to roll back to."""
-        return FilterState(self._s.copy(), self._p.copy())
+        return FilterState(self._s.copy(), self._p.copy(), self.oscillator, self.gnss)
 
     def restore(self, state: FilterState) -> None:
-        """Go back to a copy."""
-        self._s[:] = state.mean
-        self._p[:] = state.covariance
+        """Go back to a copy; noise figures that were adopted since stay in force."""
+        now = self.oscillator, self.gnss
+        self._s, self._p = state.mean.copy(), state.covariance.copy()
+        if now != (state.oscillator, state.gnss):
+            self._set_models(state.oscillator, state.gnss)
+            self.adopt(*now)
 
     def to_record(self) -> dict[str, Any]:
         """Mean and covariance as plain lists, for the runtime record."""

@@ -23,6 +23,8 @@ WIDE_K: Final = 5.0
 """Announced accuracy uses five sigma plus biases."""
 UNCALIBRATED_NS: Final = 50.0
 """An antenna chain that nobody measured may be wrong by this."""
+FORECAST_P: Final = (0.5, 0.9, 0.99, 0.999)
+"""Probabilities of the forecast, beside that of the bound."""
 NEAR_S: Final = 40
 """Seconds ahead for which the variance is kept second by second."""
 _HORIZON_S: Final = 90 * DAY_S
@@ -62,7 +64,12 @@ class BoundForecast:
         self._k = k_of(p)
         # Not exceeded *up to* T: a random walk that ends outside with probability q has been outside with at
         # most 2q, hence the quantile of half the miss probability.
-        self._k_up_to = k_of((1.0 + p) / 2.0)
+        self._kinds = tuple(
+            (each, kind, k_of(quantile))
+            for each in dict.fromkeys((p, *FORECAST_P))
+            for kind, quantile in (("at", each), ("up_to", (1.0 + each) / 2.0))
+        )
+        self._k_of_kinds = np.array([[k] for _, _, k in self._kinds])
         self._near = PhaseGrowth(oscillator, np.arange(NEAR_S + 1, dtype=np.float64))
         self._far = PhaseGrowth(oscillator, np.geomspace(1.0, _HORIZON_S, 120))
         self._log_horizons = np.log(self._far.horizons_s)
@@ -110,26 +117,30 @@ class BoundForecast:
         scale: float = 1.0,
         temperature_degc: float = 0.0,
     ) -> tuple[HoldoverLimit, ...]:
-        """When the bound passes each limit without a reference, for both kinds of probability."""
+        """When the bound passes each limit without a reference, for both kinds of each probability.
+
+        The bound's own probability comes first, then the others.
+        """
         variance = self._far.variance_ns2(covariance, temperature_degc)
         log_sigma = np.log(scale * np.sqrt(np.maximum.accumulate(np.maximum(variance, _LEAST_NS2))))
         log_now = math.log(scale * math.sqrt(max(float(covariance[0, 0]), _LEAST_NS2)))
         spare_ns = np.asarray(limits_ns, dtype=np.float64) - bias_ns - abs(phase_ns)
-        found: list[HoldoverLimit] = []
-        crossings = [self._crossings_s(log_sigma, log_now, spare_ns / k) for k in (self._k, self._k_up_to)]
-        for limit_ns, at_s, up_to_s in zip(limits_ns, *crossings, strict=True):
-            found.append(HoldoverLimit(limit_ns=limit_ns, p=self.p, kind="at", seconds=at_s))
-            found.append(HoldoverLimit(limit_ns=limit_ns, p=self.p, kind="up_to", seconds=up_to_s))
-        return tuple(found)
+        crossings = self._crossings_s(log_sigma, log_now, spare_ns / self._k_of_kinds)
+        return tuple(
+            HoldoverLimit(limit_ns=limit_ns, p=p, kind=kind, seconds=seconds)
+            for (p, kind, _), row in zip(self._kinds, crossings, strict=True)
+            for limit_ns, seconds in zip(limits_ns, row, strict=True)
+        )
 
-    def _crossings_s(self, log_sigma: Array, log_now: float, allowed_ns: Array) -> list[float]:
+    def _crossings_s(self, log_sigma: Array, log_now: float, allowed_ns: Array) -> list[list[float]]:
         """First times at which sigma passes each value; between grid points it is nearly a power of time."""
         log_allowed = np.log(np.maximum(allowed_ns, 1e-30))
         log_times = np.interp(log_allowed, log_sigma, self._log_horizons)
         times = np.exp(log_times)
         times[log_allowed > log_sigma[-1]] = math.inf
         times[log_allowed <= log_now] = 0.0
-        return [float(t) for t in times]
+        crossings: list[list[float]] = times.tolist()
+        return crossings
 
 
 READY_STATES: Final = frozenset({ClockState.LOCKED, ClockState.HOLDOVER, ClockState.RECOVERING})

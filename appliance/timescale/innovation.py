@@ -114,6 +114,12 @@ class RejectionWatch:
         """Rate of the rejected residuals."""
         return self._line()[0]
 
+    @property
+    def from_zero(self) -> bool:
+        """The rejected residuals are a ramp that began where the clock was."""
+        slope_ppb, start_ns = self._line()
+        return abs(slope_ppb) * RAMP_FROM_S >= abs(start_ns) and slope_ppb * start_ns >= 0.0
+
     def clear(self) -> None:
         """Forget: the decision has been acted on."""
         self._outcomes.clear()
@@ -129,10 +135,8 @@ class RejectionWatch:
         return line_through([(r.at_s - first_s, r.residual_ns) for r in self._rejected])
 
     def _decide(self) -> Verdict:
-        slope_ppb, start_ns = self._line()
-        from_zero = abs(slope_ppb) * RAMP_FROM_S >= abs(start_ns) and slope_ppb * start_ns >= 0.0
-        possible = abs(slope_ppb) <= self._jump_ppb * self.allowance
-        return Verdict.CLOCK if from_zero and possible else Verdict.REFERENCE
+        possible = abs(self.slope_ppb()) <= self._jump_ppb * self.allowance
+        return Verdict.CLOCK if self.from_zero and possible else Verdict.REFERENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +233,13 @@ class FrequencyWatch:
     SIGMAS: Final = 5.0
 
     def __init__(self, settled_ppb: float) -> None:
-        self._limit_ppb = self.SIGMAS * settled_ppb
+        self.settled(settled_ppb)
         self._minutes: deque[float] = deque(maxlen=self.MEMORY)
         self._next_s = 0.0
+
+    def settled(self, settled_ppb: float) -> None:
+        """What the oscillator's frequency is known to after a long lock."""
+        self._limit_ppb = self.SIGMAS * settled_ppb
 
     def note(self, at_s: float, oscillator_ppb: float) -> None:
         """Take the estimate of now."""

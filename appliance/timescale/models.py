@@ -35,8 +35,12 @@ class OscillatorModel:
     """How far the drift itself wanders in 30 days."""
     tempco_per_degc: float
     """Slope against temperature, one sigma, before anything has been learnt."""
+    thermal_tau_s: float
+    """Time constant with which the resonator follows the temperature that the part reports."""
     initial_ppb: float
     """One sigma of the frequency error at the first start: setting tolerance and retrace."""
+    retrace_ppb: float
+    """One sigma of the frequency's change over a time without power."""
     warmup_ppb: float
     """One sigma of the extra error of a cold part, which decays with ``warmup_tau_s``."""
     warmup_tau_s: float
@@ -67,6 +71,8 @@ class GnssModel:
     """Width of the pulse's quantisation, uniformly distributed; removed by qErr."""
     slow_bias_ns: float
     """What no filter can remove: enters the bound linearly."""
+    steps_are_coloured: bool = False
+    """Rounding, of the pulse and of its stamps, is the last of the coloured errors: so it is once learnt."""
 
     @property
     def sigma_ns(self) -> float:
@@ -78,51 +84,51 @@ class GnssModel:
 _OSCILLATOR_ROWS: Final = (
     OscillatorModel(
         name="sa53", kind="rubidium", white_fm_1s=3.0e-11, flicker_floor=8e-13, random_walk_1day=1.2e-12,
-        aging_per_day=3.3e-12, aging_walk_30d=7e-13, tempco_per_degc=1.2e-12,
-        initial_ppb=10.0, warmup_ppb=0.1, warmup_tau_s=600.0, cold_unless_told=False,
+        aging_per_day=3.3e-12, aging_walk_30d=7e-13, tempco_per_degc=1.2e-12, thermal_tau_s=60.0,
+        initial_ppb=10.0, retrace_ppb=0.1, warmup_ppb=0.1, warmup_tau_s=600.0, cold_unless_told=False,
         jump_ppb=0.05, runaway_ppb=100.0, steering_time_s=20.0, settled_ppb=2.0e-3,
     ),
     OscillatorModel(
         name="sa55", kind="rubidium", white_fm_1s=1.5e-11, flicker_floor=5e-13, random_walk_1day=8.0e-13,
-        aging_per_day=1.7e-12, aging_walk_30d=3.5e-13, tempco_per_degc=6.0e-13,
-        initial_ppb=10.0, warmup_ppb=0.1, warmup_tau_s=600.0, cold_unless_told=False,
+        aging_per_day=1.7e-12, aging_walk_30d=3.5e-13, tempco_per_degc=6.0e-13, thermal_tau_s=60.0,
+        initial_ppb=10.0, retrace_ppb=0.1, warmup_ppb=0.1, warmup_tau_s=600.0, cold_unless_told=False,
         jump_ppb=0.05, runaway_ppb=100.0, steering_time_s=30.0, settled_ppb=1.25e-3,
     ),
     OscillatorModel(
         name="mro50", kind="rubidium", white_fm_1s=1.0e-10, flicker_floor=2e-12, random_walk_1day=3.0e-12,
-        aging_per_day=3.3e-12, aging_walk_30d=7e-13, tempco_per_degc=5.0e-12,
-        initial_ppb=10.0, warmup_ppb=0.2, warmup_tau_s=600.0, cold_unless_told=False,
+        aging_per_day=3.3e-12, aging_walk_30d=7e-13, tempco_per_degc=5.0e-12, thermal_tau_s=60.0,
+        initial_ppb=10.0, retrace_ppb=0.1, warmup_ppb=0.2, warmup_tau_s=600.0, cold_unless_told=False,
         jump_ppb=0.1, runaway_ppb=100.0, steering_time_s=10.0, settled_ppb=4.9e-3,
     ),
     OscillatorModel(
         name="csac", kind="rubidium", white_fm_1s=3.0e-10, flicker_floor=5e-12, random_walk_1day=1.0e-11,
-        aging_per_day=2.0e-11, aging_walk_30d=4e-12, tempco_per_degc=1.0e-11,
-        initial_ppb=10.0, warmup_ppb=1.0, warmup_tau_s=300.0, cold_unless_told=False,
+        aging_per_day=2.0e-11, aging_walk_30d=4e-12, tempco_per_degc=1.0e-11, thermal_tau_s=30.0,
+        initial_ppb=10.0, retrace_ppb=0.3, warmup_ppb=1.0, warmup_tau_s=300.0, cold_unless_told=False,
         jump_ppb=0.3, runaway_ppb=300.0, steering_time_s=2.0, settled_ppb=1.26e-2,
     ),
     OscillatorModel(
         name="ocxo", kind="ocxo", white_fm_1s=5.0e-12, flicker_floor=3e-12, random_walk_1day=3.0e-11,
-        aging_per_day=2.0e-10, aging_walk_30d=4e-11, tempco_per_degc=2.0e-11,
-        initial_ppb=100.0, warmup_ppb=200.0, warmup_tau_s=180.0, cold_unless_told=True,
+        aging_per_day=2.0e-10, aging_walk_30d=4e-11, tempco_per_degc=2.0e-11, thermal_tau_s=300.0,
+        initial_ppb=100.0, retrace_ppb=10.0, warmup_ppb=200.0, warmup_tau_s=180.0, cold_unless_told=True,
         jump_ppb=0.5, runaway_ppb=1.0, steering_time_s=10.0, settled_ppb=6.9e-3,
     ),
     OscillatorModel(
         name="tcxo", kind="crystal", white_fm_1s=5.0e-11, flicker_floor=2e-11, random_walk_1day=1.0e-9,
-        aging_per_day=1.0e-9, aging_walk_30d=2e-10, tempco_per_degc=1.0e-9,
-        initial_ppb=2000.0, warmup_ppb=50.0, warmup_tau_s=60.0, cold_unless_told=True,
+        aging_per_day=1.0e-9, aging_walk_30d=2e-10, tempco_per_degc=1.0e-9, thermal_tau_s=30.0,
+        initial_ppb=2000.0, retrace_ppb=50.0, warmup_ppb=50.0, warmup_tau_s=60.0, cold_unless_told=True,
         jump_ppb=50.0, runaway_ppb=50.0, steering_time_s=2.0, settled_ppb=4.3e-2,
     ),
     # A clock that the FPGA's own servo keeps on the GNSS pulse: noisy while held, a bare crystal when not.
     OscillatorModel(
         name="fpga_servo", kind="crystal", white_fm_1s=3.0e-9, flicker_floor=1e-9, random_walk_1day=1.0e-8,
-        aging_per_day=1.0e-8, aging_walk_30d=2e-9, tempco_per_degc=1.0e-8,
-        initial_ppb=100.0, warmup_ppb=0.0, warmup_tau_s=60.0, cold_unless_told=False,
+        aging_per_day=1.0e-8, aging_walk_30d=2e-9, tempco_per_degc=1.0e-8, thermal_tau_s=30.0,
+        initial_ppb=100.0, retrace_ppb=100.0, warmup_ppb=0.0, warmup_tau_s=60.0, cold_unless_told=False,
         jump_ppb=1000.0, runaway_ppb=10_000.0, steering_time_s=2.0, settled_ppb=2.0,
     ),
     OscillatorModel(
         name="unknown", kind="crystal", white_fm_1s=1.0e-9, flicker_floor=5e-10, random_walk_1day=5.0e-9,
-        aging_per_day=1.0e-8, aging_walk_30d=2e-9, tempco_per_degc=1.0e-8,
-        initial_ppb=20_000.0, warmup_ppb=200.0, warmup_tau_s=180.0, cold_unless_told=True,
+        aging_per_day=1.0e-8, aging_walk_30d=2e-9, tempco_per_degc=1.0e-8, thermal_tau_s=30.0,
+        initial_ppb=20_000.0, retrace_ppb=1000.0, warmup_ppb=200.0, warmup_tau_s=180.0, cold_unless_told=True,
         jump_ppb=1000.0, runaway_ppb=1000.0, steering_time_s=2.0, settled_ppb=1.0,
     ),
 )  # fmt: skip

@@ -25,6 +25,8 @@ class OscillatorWatch:
         """It has been without lock since the start: it is cold, or was."""
         self.temperature_degc: float | None = None
         self.alarms: dict[str, str] = {}
+        self.unseen_s = 0.0
+        """For how long it may have been without lock before the newest report said so."""
         self._changed_ns: int | None = None
         self._progress_percent = 0
         self._read_ns: int | None = None
@@ -33,7 +35,7 @@ class OscillatorWatch:
     def note(self, status: OscillatorStatus) -> bool:
         """Take a report; True when lock was lost or found with it, or the part was restarted."""
         before, self.locked = self.locked, status.locked
-        self._read_ns = status.read_mono_ns
+        before_ns, self._read_ns = self._read_ns, status.read_mono_ns
         millidegrees = status.temperature_mdegc
         if millidegrees is not None and CREDIBLE_MDEGC[0] <= millidegrees <= CREDIBLE_MDEGC[1]:
             self.temperature_degc = millidegrees / 1000.0
@@ -49,13 +51,19 @@ class OscillatorWatch:
         restarted = self._resets is not None and status.resets != self._resets
         self._resets = status.resets
         changed = before is not None and (restarted or before is not status.locked)
+        self.unseen_s = 0.0
         if changed:
             self._changed_ns = status.read_mono_ns
+            if before and before_ns is not None:
+                self.unseen_s = (status.read_mono_ns - before_ns) / NS_PER_S
         return changed
 
-    def overdue_s(self, mono_ns: int) -> float | None:
-        """Once, when reports have ceased: for how long. Until the next one it counts as not locked."""
-        if not self.locked or self._read_ns is None or mono_ns - self._read_ns <= OVERDUE_NS:
+    def overdue_s(self, mono_ns: int, limit_ns: int = OVERDUE_NS) -> float | None:
+        """Once, when reports have ceased: for how long. Until the next one it counts as not locked.
+
+        ``limit_ns``: so long nothing is said of it; 0 when it was asked and did not answer.
+        """
+        if not self.locked or self._read_ns is None or mono_ns - self._read_ns <= limit_ns:
             return None
         self.locked = False
         self._changed_ns = mono_ns

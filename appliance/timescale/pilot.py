@@ -7,20 +7,23 @@ back. It is told samples and seconds; whether the receiver can be believed it as
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Final, NamedTuple
 
-from appliance.events import Action, StepClock
+from appliance.events import Action, StepClock, WitnessVerdict
 from appliance.snapshot import ClockState
 from appliance.timescale.clock_state import ClockEvent, ClockStateMachine
 from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.drag import Drag
 from appliance.timescale.estimator import Estimator
+from appliance.timescale.habits import Habits
 from appliance.timescale.innovation import Verdict
 from appliance.timescale.judgement import WITH_REFERENCE, WITHOUT_REFERENCE, Judge
-from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.learnt import Learnt
+from appliance.timescale.models import GnssModel, OscillatorModel
 from appliance.timescale.named_seconds import NamedSeconds
 from appliance.timescale.oscillator_watch import OscillatorWatch
 from appliance.timescale.pulse_samples import PulseSample
-from appliance.timescale.recovery import Return, ReturnCheck
+from appliance.timescale.recovery import MISLED_NEED, NEED, Return, ReturnCheck
 from appliance.timescale.reference import ReferenceHealth
 from appliance.timescale.steersman import Steersman
 from appliance.timescale.tracking import Tracker
@@ -31,8 +34,17 @@ STEER_AFTER: Final = 5
 COAST_AFTER_S: Final = 1.9
 QUIET_NS: Final = 3 * NS_PER_S
 """Nothing may speak against a returned reference for this long before it is looked at."""
+DOUBT_K: Final = 3.0
 UNLOCKED_WALK_PPB: Final = 0.3
 """Per report, of the quartz inside an oscillator module that has lost its lock."""
+
+
+class Heard(NamedTuple):
+    """A sample of the reference: clock minus reference, and the width of what it is rounded to."""
+
+    mono_ns: int
+    sample_ns: float
+    width_ns: float
 
 
 class Pilot:
@@ -48,7 +60,7 @@ class Pilot:
         counters: Counter[str],
     ) -> None:
         self.config = config
-        self.oscillator, self.gnss = OSCILLATORS[config.model_name], GNSS[config.gnss_model]
+        self.habits = Habits(config, mono_ns)
         self.machine = ClockStateMachine(mono_ns)
         self.steersman = Steersman(config, self.oscillator, mono_ns)
         self.tracker: Tracker | None = None
@@ -56,16 +68,47 @@ class Pilot:
         self.forced_holdover = False
         self.accept_return = False
         self.last_edge_ns = mono_ns
+        self.heard: Heard | None = None
+        """The newest sample of a reference that speaks for itself, followed or not."""
         self.alarms: dict[str, str] = {}
         self.judge = Judge(config, self.oscillator, self.gnss)
         self._health, self._seconds, self._module, self._counters = health, seconds, module, counters
-        self._return = ReturnCheck(self.gnss, resolution_ns=config.timestamper_resolution_ns)
+        self._return = self._return_check(NEED)
+
+    # ------------------------------------------------------------------ what the unit is like
+
+    @property
+    def oscillator(self) -> OscillatorModel:
+        """The oscillator as it is known now."""
+        return self.habits.oscillator
+
+    @property
+    def gnss(self) -> GnssModel:
+        """The receiver's pulse as it is known now."""
+        return self.habits.gnss
+
+    def learn(self) -> bool:
+        """A slice of learning; True when the noise figures are others now."""
+        learnt = self.habits.step()
+        if learnt:
+            self._counters["noise_learnt"] += 1
+            self.steersman.adopt(self.oscillator)
+            if self.tracker is not None:
+                self.tracker.adopt(self.oscillator, self.gnss)
+        return learnt
+
+    def learnt(self, mono_ns: int, tai_s: int | None) -> Learnt | None:
+        """What is worth keeping of it; None while nothing is."""
+        settled = self.machine.state not in (ClockState.FREE_RUN, ClockState.ACQUIRING)
+        if self.tracker is None or tai_s is None or not settled:
+            return None
+        return self.habits.learnt(self.tracker, mono_ns, tai_s)
 
     # ------------------------------------------------------------------ start and end of a filter's life
 
-    def begin(self, mono_ns: int, error_ns: float) -> None:
+    def begin(self, mono_ns: int, error_ns: float, tai_s: int | None = None) -> None:
         """The second is certain and the clock within reach: start the filter."""
-        self.tracker = self._new_tracker(mono_ns, error_ns)
+        self.tracker = self._new_tracker(mono_ns, error_ns, tai_s)
         self.judge.restart()
         self.last_edge_ns = mono_ns
         self.machine.on(ClockEvent.TIME_KNOWN, mono_ns, "time known, learning the oscillator's frequency")
@@ -73,6 +116,7 @@ class Pilot:
     def take_up(self, tracker: Tracker, steersman: Steersman, mono_ns: int, reason: str) -> None:
         """Go on with a filter from the runtime record, in holdover."""
         self.tracker, self.steersman = tracker, steersman
+        self.habits.break_off()
         self.holdover_since_mono_ns = tracker.anchor_mono_ns
         self.last_edge_ns = mono_ns
         self.machine.on(ClockEvent.RESUMED, mono_ns, reason)
@@ -87,11 +131,12 @@ class Pilot:
     def drop(self) -> None:
         """Forget the filter."""
         self.tracker = None
+        self.habits.break_off()
         self.holdover_since_mono_ns = None
         self._return.reset()
         self.alarms.clear()
 
-    def _new_tracker(self, mono_ns: int, error_ns: float) -> Tracker:
+    def _new_tracker(self, mono_ns: int, error_ns: float, tai_s: int | None = None) -> Tracker:
         known_ppb = self.config.initial_oscillator_ppb
         estimator = Estimator(
             self.oscillator,
@@ -102,9 +147,10 @@ class Pilot:
             frequency_ppb=-self.steersman.frequency_ppb if known_ppb is None else known_ppb,
             cold=self._module.seen_unlocked or self.oscillator.cold_unless_told,
         )
-        return Tracker(
-            estimator, self.steersman.record, mono_ns, temperature_degc=self._module.temperature_degc
-        )
+        reference_degc = self.habits.inform(estimator, tai_s)
+        if reference_degc is None:
+            reference_degc = self._module.temperature_degc
+        return Tracker(estimator, self.steersman.record, mono_ns, temperature_degc=reference_degc)
 
     # ------------------------------------------------------------------ samples
 
@@ -114,12 +160,15 @@ class Pilot:
         if tracker is None:
             return []
         self.judge.position_bias_ns = self._health.position_bias_ns
-        tracker.note_temperature(self._module.temperature_degc)
+        tracker.note_temperature(self._module.temperature_degc, mono_ns)
         qerr_ns = pulse.qerr_ns
         if qerr_ns is not None and not abs(qerr_ns) <= self.gnss.sawtooth_pp_ns:
             self._counters["qerr_refused"] += 1
             qerr_ns = None
         sample_ns = pulse.raw_ns + (qerr_ns or 0.0) - self.config.delay_ns
+        if self._health.speaks(mono_ns) and self._seconds.error_s is None:
+            sawtooth_ns = self.gnss.sawtooth_pp_ns if qerr_ns is None else 0.0
+            self.heard = Heard(mono_ns, sample_ns, pulse.resolution_ns + sawtooth_ns)
         if self.machine.state in WITHOUT_REFERENCE:
             return self._look_at_return(tracker, mono_ns, sample_ns)
         if not self._health.usable(mono_ns) or self._seconds.error_s is not None:
@@ -132,27 +181,46 @@ class Pilot:
             sawtooth_removed=has_qerr, resolution_ns=pulse.resolution_ns
         )
         coarse_ns = (pulse.resolution_ns + (0.0 if has_qerr else self.gnss.sawtooth_pp_ns)) / 2.0
+        followed = tracker.biases_followed
         innovation = tracker.sample(mono_ns, sample_ns, variance_ns2, coarse_ns)
+        if tracker.biases_followed > followed:
+            self.habits.break_off()
         if innovation is None:
             self._counters["samples_late"] += 1
             return []
         if innovation.accepted:
             self._counters["samples_of_meter" if pulse.from_meter else "samples"] += 1
+            if self.machine.state is ClockState.LOCKED:
+                self.habits.note(tracker, pulse, sample_ns, has_qerr=has_qerr)
         else:
             self._counters["samples_rejected"] += 1
-            verdict = tracker.verdict(mono_ns, innovation, clock_is_suspect=self._clock_is_suspect(mono_ns))
+            suspect = self._clock_is_suspect(mono_ns)
+            verdict = tracker.verdict(mono_ns, innovation, clock_is_suspect=suspect)
             if verdict is Verdict.CLOCK:
                 self._counters["clock_moved"] += 1
-                tracker.clock_moved()
+                tracker.clock_moved(for_certain=suspect)
+                self.habits.break_off()
             elif verdict is Verdict.REFERENCE:
                 self._counters["reference_moved"] += 1
                 first_s = tracker.rejections.first_rejected_s
                 before_ns = mono_ns if first_s is None else round(first_s * NS_PER_S)
                 reason = f"reference moved by {innovation.residual_ns:.0f} ns and the clock did not"
-                self.lose(reason, mono_ns, before_ns)
+                self.lose(reason, mono_ns, before_ns, misled=tracker.rejections.from_zero)
                 return self.steer(mono_ns)
+        if tracker.drag is not None and not self._clock_is_suspect(mono_ns):
+            return self._led_away(tracker.drag, mono_ns)
         self._judge(tracker, mono_ns)
         return self._step(tracker, mono_ns) or self.steer(mono_ns)
+
+    def _led_away(self, drag: Drag, mono_ns: int) -> list[Action]:
+        """The reference goes where the oscillator alone cannot have gone."""
+        self._counters["reference_dragged"] += 1
+        reason = (
+            f"reference moved by {drag.shift_ns:.0f} ns within {drag.window_s:.0f} s: "
+            "more than a change of the oscillator explains"
+        )
+        self.lose(reason, mono_ns, drag.before_ns, misled=True)
+        return self.steer(mono_ns)
 
     def _clock_is_suspect(self, mono_ns: int) -> bool:
         """Something other than the samples says that the clock is not steady."""
@@ -164,6 +232,7 @@ class Pilot:
         if self.tracker is not None:
             runaway_ppb = self.oscillator.runaway_ppb
             self.tracker.open(runaway_ppb, runaway_ppb * unseen_s)
+            self.habits.break_off()
             self.tracker.frequency_watch.clear()
             if self._module.locked:
                 self.tracker.estimator.open_warmup()
@@ -205,7 +274,7 @@ class Pilot:
         if tracker is None:
             return []
         self.judge.position_bias_ns = self._health.position_bias_ns
-        tracker.note_temperature(self._module.temperature_degc)
+        tracker.note_temperature(self._module.temperature_degc, mono_ns)
         self._watch(tracker)
         if state in WITH_REFERENCE:
             reason = self._loss_reason(tracker, mono_ns)
@@ -253,8 +322,11 @@ class Pilot:
         )
         return next((reason for holds, reason in table if holds), None)
 
-    def lose(self, reason: str, mono_ns: int, before_ns: int) -> None:
-        """The reference is lost or distrusted; what was learnt shortly before ``before_ns`` goes too."""
+    def lose(self, reason: str, mono_ns: int, before_ns: int, *, misled: bool = False) -> None:
+        """The reference is lost or distrusted; what was learnt shortly before ``before_ns`` goes too.
+
+        ``misled``: it has led the clock away. It must then be steady for longer before it is believed again.
+        """
         tracker = self.tracker
         if tracker is None or self.machine.state not in WITH_REFERENCE:
             return
@@ -269,15 +341,32 @@ class Pilot:
             # Nothing holds the card's clock now but a bare crystal.
             tracker.open(self.oscillator.runaway_ppb)
         else:
-            tracker.roll_back(before_ns, mono_ns)
+            tracker.roll_back(before_ns, mono_ns, misled=misled)
+        if misled:
+            self.habits.break_off()
         tracker.coast(mono_ns)
         tracker.rejections.clear()
-        self._return.reset()
+        self._return = self._return_check(MISLED_NEED if misled else NEED)
         self._counters["holdovers"] += 1
         self.machine.on(ClockEvent.REFERENCE_LOST, mono_ns, reason)
         self._judge(tracker, mono_ns)
 
+    def contradicted(self, verdict: WitnessVerdict) -> list[Action]:
+        """Other sources of time contradict the reference, which may have dragged us along unseen."""
+        reason = f"reference lost: {self._health.loss(verdict.mono_ns)}"
+        self.lose(reason, verdict.mono_ns, verdict.mono_ns)
+        if self.tracker is None:
+            return []
+        # The doubt is a limit, not a sigma.
+        self.tracker.open(verdict.doubt_ppb / DOUBT_K, verdict.doubt_ns / DOUBT_K)
+        self.habits.break_off()
+        self._judge(self.tracker, verdict.mono_ns)
+        return self.steer(verdict.mono_ns)
+
     # ------------------------------------------------------------------ the way back
+
+    def _return_check(self, need: int) -> ReturnCheck:
+        return ReturnCheck(self.gnss, resolution_ns=self.config.timestamper_resolution_ns, need=need)
 
     def _look_at_return(self, tracker: Tracker, mono_ns: int, sample_ns: float) -> list[Action]:
         clean = self._health.clean_for_ns(mono_ns) >= QUIET_NS

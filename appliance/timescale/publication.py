@@ -39,6 +39,8 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
             limits_ns=sorted({*discipline.config.limits_ns, discipline.config.budget_ns}),
             **common,
         )
+    leap, tai_s = discipline.leap.judgement, discipline.tai_s(mono_ns)
+    coming = leap.coming_at(tai_s)
     not_ready = not_ready_for_holdover(discipline, mono_ns, None if claim is None else claim.bound_ns)
     reasons: tuple[str, ...] = (machine.reason,)
     if discipline.config.topology == "A":
@@ -72,8 +74,11 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         not_ready_reasons=not_ready,
         limits=limits,
         topology=discipline.config.topology,
-        tai_minus_utc_s=discipline.health.tai_minus_utc_s,
-        leap_change_s=discipline.health.leap_change_s,
+        tai_minus_utc_s=leap.offset_at(tai_s) if leap.valid else None,
+        leap_change_s=coming.change_s if coming else 0,
+        leap=leap,
+        leap_tai_s=tai_s,
+        rehearsal=discipline.rehearsal.view(mono_ns),
         counters=dict(discipline.counters),
     )
 
@@ -106,4 +111,5 @@ def _alarms(discipline: Discipline, mono_ns: int) -> list[str]:
         *pilot.alarms.values(),
         *steering,
         *discipline.health.alarms(mono_ns),
+        *discipline.leap.judgement.alarms,
     ]

@@ -18,9 +18,11 @@ from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
 NEED: Final = 30
+MISLED_NEED: Final = 600
+"""After the reference has led the clock away: what it does now must be told from what it did then."""
 GAP_S: Final = 3.0
 SLOPE_ALLOWANCE_PPB: Final = 0.5
-"""What coloured pulse noise may look like over half a minute."""
+"""What coloured pulse noise may look like over half a minute; less over longer."""
 SCATTER: Final = 6.0
 """Median absolute deviation, in units of the pulse noise, that a healthy reference does not exceed."""
 
@@ -43,6 +45,7 @@ class ReturnCheck:
     """Collects residuals against the holdover prediction and judges them."""
 
     def __init__(self, gnss: GnssModel, *, resolution_ns: float, need: int = NEED) -> None:
+        """``need``: pulses that are looked at before anything is said."""
         self._noise_ns = gnss.sigma_ns + gnss.sawtooth_pp_ns / 2.0
         # GNSS now against GNSS before: constant calibration errors are the same in both.
         self._bias_ns = 2.0 * gnss.slow_bias_ns + 3.0 * gnss.sigma_ns + resolution_ns
@@ -80,7 +83,7 @@ class ReturnCheck:
         slope_ppb, latest_ns = line_through(points)
         offset_ns = median(residual_ns for _, residual_ns in points)
         scatter_ns = median(abs(v - latest_ns - slope_ppb * t) for t, v in points)
-        slope_limit_ppb = SLOPE_ALLOWANCE_PPB + 5.0 * slope_sigma_ppb
+        slope_limit_ppb = SLOPE_ALLOWANCE_PPB * NEED / self._need + 5.0 * slope_sigma_ppb
         problem = None
         if abs(offset_ns) > limit_ns:
             problem = f"it is {offset_ns:.0f} ns from the clock, the bound allows {limit_ns:.0f} ns"

@@ -18,7 +18,6 @@ from timecard.values import (
     GnssEvent,
     GnssFix,
     JammingState,
-    LeapInfo,
     PulseLabel,
     RfStatus,
     SatelliteView,
@@ -62,10 +61,9 @@ class ReferenceHealth:
         self._survey: SurveyStatus | None = None
         self._lost: dict[str, str] = {}
         self._integrity: dict[str, Alarm] = {}
+        self._witnesses: str | None = None
         self._since: dict[str, int] = {}
         self._clean_since_ns: int | None = None
-        self.tai_minus_utc_s: int | None = None
-        self.leap_change_s = 0
 
     # ------------------------------------------------------------------ words in
 
@@ -81,11 +79,6 @@ class ReferenceHealth:
                     value = getattr(event, name)
                     if value is not None:
                         self._rf[name] = (value, event.read_mono_ns)
-                return
-            case LeapInfo():
-                if event.tai_minus_utc_s is not None and "leap-mismatch" not in self._integrity:
-                    self.tai_minus_utc_s = event.tai_minus_utc_s
-                self.leap_change_s = 0 if "leap-not-credible" in self._integrity else event.change_s
                 return
             case SurveyStatus():
                 self._survey = event
@@ -103,6 +96,11 @@ class ReferenceHealth:
         else:
             self._integrity.pop(alarm.name, None)
         self._review(alarm.read_mono_ns)
+
+    def note_witnesses(self, against: str | None, mono_ns: int) -> None:
+        """Other sources of time contradict the reference, or do not any more (None)."""
+        self._witnesses = None if against is None else f"contradicted by other sources: {against}"
+        self._review(mono_ns)
 
     def source_lost(self, source: str, mono_ns: int) -> None:
         """A source of the reference stopped working (``gnss`` or ``pps``)."""
@@ -132,6 +130,7 @@ class ReferenceHealth:
         found = self.evidence(mono_ns)
         if (
             len(found) >= 2
+            or self._witnesses is not None
             or any(name in AT_ONCE for name in found)
             or any(mono_ns - since_ns >= PERSISTS_NS for since_ns in self._since.values())
         ):
@@ -142,6 +141,10 @@ class ReferenceHealth:
         """A pulse seen now may be used: a valid fix was reported and nothing speaks against it."""
         distrusted = any(alarm.unusable for alarm in self._integrity.values())
         return not self.evidence(mono_ns) and self._fix is not None and not distrusted
+
+    def speaks(self, mono_ns: int) -> bool:
+        """The receiver itself calls its pulse good, whatever other sources say."""
+        return set(self.evidence(mono_ns)) <= {self._witnesses} and self._fix is not None
 
     def clean_for_ns(self, mono_ns: int) -> int:
         """For how long nothing has spoken against the reference."""
@@ -193,6 +196,8 @@ class ReferenceHealth:
 
     def _found(self, mono_ns: int) -> list[str]:
         found = list(self._lost.values())
+        if self._witnesses is not None:
+            found.append(self._witnesses)
         fix = self._fix
         if fix is not None and mono_ns - fix.read_mono_ns > SILENT_NS:
             return [*found, "receiver silent"]

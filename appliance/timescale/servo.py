@@ -41,6 +41,10 @@ class Servo:
         self._commanded_ppb: float | None = None
         self._slew_ns_per_s = limits.slew_ns_per_s
 
+    def set_steering_time(self, seconds: float) -> None:
+        """Another time constant from now on."""
+        self._steering_time_s = seconds
+
     def slew_ppb(self, phase_ns: float, *, fast: bool = False) -> float:
         """Rate that removes ``phase_ns``: exponential when small, at a constant slew rate when large.
 

@@ -60,6 +60,10 @@ class Steersman:
         self._sent_ns = mono_ns
         return [Steer(frequency_ppb=command_ppb)]
 
+    def adopt(self, oscillator: OscillatorModel) -> None:
+        """The oscillator is known better: steer as fast as it wants."""
+        self._servo.set_steering_time(oscillator.steering_time_s)
+
     def applied(self, event: SteeringApplied) -> None:
         """The actuator took a command."""
         self.record.apply(event.frequency_ppb, event.mono_ns)

@@ -1,18 +1,20 @@
 """Tracking: the estimator on the monotonic axis, with what steering really did and a way back.
 
 The filter's time is always that of a pulse, or a whole number of seconds after one. It is told the phase that
-steering added between, piece by piece. Copies of the last two minutes are kept, because a reference often
-degrades before it dies.
+steering added between, piece by piece. Copies of the last two hours are kept, because a reference often
+degrades before it dies, or is led away slowly.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
-from appliance.timescale.estimator import Estimator, FilterState, Innovation
+import numpy as np
+
+from appliance.timescale.drag import Block, Drag, DragWatch, look_for_drag
+from appliance.timescale.estimator import Estimator, Innovation
 from appliance.timescale.innovation import (
     BiasWatch,
     FrequencyWatch,
@@ -21,13 +23,15 @@ from appliance.timescale.innovation import (
     Verdict,
 )
 from appliance.timescale.models import GnssModel, OscillatorModel
+from appliance.timescale.past import Copy, Past
 from appliance.timescale.servo import SteeringRecord
+from appliance.timescale.transition import NS_PER_UNIT_S, TEMPCO, WARMUP, PhaseGrowth
 from timecard.timescale import NS_PER_S
 
-COPY_EVERY_S: Final = 10
-COPIES: Final = 13
 ROLL_BACK_S: Final = 40
 """Copies at least this much older than the trouble are trusted."""
+MISLED_NS: Final = 2.0
+"""After a slow drag copies are as much older as costs this much in holdover."""
 SNAP_S: Final = 0.005
 """Pulses are whole seconds apart; the monotonic clock's own rate and a read's latency are not the clock's."""
 YOUNG_S: Final = 150.0
@@ -52,11 +56,14 @@ class Tracker:
         self.temperature_degc = 0.0
         """Of the oscillator, above the reference."""
         self._reference_degc = temperature_degc
+        self._felt_ns: int | None = None
         self.statistics = InnovationStatistics()
         self.rejections = RejectionWatch(estimator.oscillator.jump_ppb, estimator.oscillator.runaway_ppb)
         self.frequency_watch = FrequencyWatch(estimator.oscillator.settled_ppb)
         self.accepted_run = 0
         self.biases_followed = 0
+        self.drag: Drag | None = None
+        """The newest sample shows that the reference is led away."""
         self.last_sample_ns: float | None = None
         self.last_accepted_mono_ns: int | None = None
         self._bias = BiasWatch()
@@ -64,7 +71,10 @@ class Tracker:
         self._anchor_ns = mono_ns
         self._start_ns = mono_ns - round(age_s * NS_PER_S)
         self._steered_ns = steering.phase_ns(mono_ns)
-        self._copies: deque[tuple[int, float, FilterState]] = deque(maxlen=COPIES)
+        self._warmth_ns = 0.0
+        self._degc_s = 0.0
+        self._past = Past()
+        self._drag_watch = DragWatch()
 
     # ------------------------------------------------------------------ where we are
 
@@ -100,15 +110,36 @@ class Tracker:
         free_ns = self.oscillator_ppb() * (mono_ns - self._anchor_ns) / NS_PER_S
         return self.estimator.phase_ns + free_ns + steered_ns
 
+    def free_ns(self, sample_ns: float, mono_ns: int) -> float:
+        """A sample without what steering and temperature, as far as its slope is known, did to it."""
+        return sample_ns - self._steering.phase_ns(mono_ns) - self._warmth_ns
+
+    @property
+    def reference_degc(self) -> float | None:
+        """Temperature at which the oscillator's frequency is told; None while none was reported."""
+        return self._reference_degc
+
     # ------------------------------------------------------------------ what happens
 
-    def note_temperature(self, degc: float | None) -> None:
-        """The oscillator's temperature now; None while nobody tells it."""
+    def adopt(self, oscillator: OscillatorModel, gnss: GnssModel) -> None:
+        """Other noise figures from now on."""
+        self.estimator.adopt(oscillator, gnss)
+        self.frequency_watch.settled(oscillator.settled_ppb)
+
+    def note_temperature(self, degc: float | None, mono_ns: int) -> None:
+        """The oscillator's temperature now, which its resonator follows; None while nobody tells it."""
         if degc is None:
             return
         if self._reference_degc is None:
             self._reference_degc = degc
-        self.temperature_degc = degc - self._reference_degc
+        above_degc = degc - self._reference_degc
+        if self._felt_ns is None:
+            self.temperature_degc = above_degc
+        else:
+            elapsed_s = max(0, mono_ns - self._felt_ns) / NS_PER_S
+            followed = -math.expm1(-elapsed_s / self.oscillator.thermal_tau_s)
+            self.temperature_degc += followed * (above_degc - self.temperature_degc)
+        self._felt_ns = mono_ns
 
     def sample(
         self, mono_ns: int, sample_ns: float, variance_ns2: float, coarse_ns: float = 0.0
@@ -124,8 +155,10 @@ class Tracker:
         if not self._advance(mono_ns, whole if abs(seconds - whole) <= SNAP_S else seconds):
             return None
         innovation = self.estimator.update(sample_ns, variance_ns2)
+        self.drag = None
         if innovation.accepted:
             self._accepted(mono_ns, sample_ns, innovation)
+            self._watch_for_drag(mono_ns, sample_ns, coarse_ns)
             self._follow_bias(mono_ns, innovation, coarse_ns)
         else:
             self.accepted_run = 0
@@ -152,35 +185,64 @@ class Tracker:
     def stepped(self, delta_ns: int) -> None:
         """The clock was stepped: the copies of before no longer fit."""
         self.estimator.step(delta_ns)
-        self._copies.clear()
+        self._forget_past()
 
-    def clock_moved(self) -> None:
-        """Rejected samples were right: let go of frequency and phase as far as they say."""
+    def clock_moved(self, *, for_certain: bool) -> None:
+        """Rejected samples were right: let go of frequency and phase as far as they say.
+
+        ``for_certain``: not by the samples' word alone.
+        """
         slope_ppb = abs(self.rejections.slope_ppb())
         suspect_ns = self.rejections.largest_ns
-        self.open(max(3.0 * slope_ppb, self.oscillator.jump_ppb), suspect_ns)
+        self._let_go(max(3.0 * slope_ppb, self.oscillator.jump_ppb), suspect_ns)
+        if for_certain:
+            self._forget_past()
         self.rejections.clear()
 
     def open(self, frequency_ppb: float, phase_ns: float = 0.0) -> None:
         """The oscillator itself is no longer what it was."""
+        self._let_go(frequency_ppb, phase_ns)
+        self._forget_past()
+
+    def _let_go(self, frequency_ppb: float, phase_ns: float) -> None:
         self.estimator.open_frequency(frequency_ppb, phase_ns)
-        self._copies.clear()
+        self._past.changed(self._anchor_ns)
         self._bias.clear()
         self.accepted_run = 0
 
-    def roll_back(self, before_mono_ns: int, now_mono_ns: int) -> float:
-        """Forget what was learnt from shortly before ``before_mono_ns`` on; seconds of learning given up."""
+    def _forget_past(self) -> None:
+        self._past.clear()
+        self._drag_watch.clear()
+
+    def _before_misled(self, limit_ns: int, now_ns: int) -> Copy | None:
+        """As old a copy as costs little: no sample says when a slow drag began."""
+        chosen, allowed_ns = None, math.inf
+        for copy in self._past.newest_first(limit_ns):
+            growth = PhaseGrowth(self.oscillator, np.array([(now_ns - copy.mono_ns) / NS_PER_S]))
+            sigma_ns = math.sqrt(growth.variance_ns2(copy.state.covariance).item())
+            if sigma_ns > allowed_ns:
+                break
+            chosen, allowed_ns = copy, min(allowed_ns, sigma_ns + MISLED_NS)
+        return chosen
+
+    def roll_back(self, before_mono_ns: int, now_mono_ns: int, *, misled: bool = False) -> float:
+        """Forget what was learnt from shortly before ``before_mono_ns`` on; seconds of learning given up.
+
+        ``misled``: by the reference, so that changes of the oscillator that it showed did not happen, and for
+        longer than could be seen.
+        """
         limit_ns = before_mono_ns - ROLL_BACK_S * NS_PER_S
-        while self._copies:
-            anchor_ns, steered_ns, state = self._copies.pop()
-            if anchor_ns <= limit_ns:
-                given_up_s = (before_mono_ns - anchor_ns) / NS_PER_S
-                self.estimator.restore(state)
-                self._anchor_ns, self._steered_ns = anchor_ns, steered_ns
-                self._copies.clear()
-                self.coast(now_mono_ns)
-                return given_up_s
-        return 0.0
+        copy = self._before_misled(limit_ns, now_mono_ns) if misled else self._past.before(limit_ns)
+        self._forget_past()
+        if copy is None:
+            return 0.0
+        degc_now, degc_s = self.temperature_degc, self._degc_s - copy.degc_s
+        self.temperature_degc = degc_s / max(1.0, (self._anchor_ns - copy.mono_ns) / NS_PER_S)
+        self.estimator.restore(copy.state)
+        self._anchor_ns, self._steered_ns, self._degc_s = copy.mono_ns, copy.steered_ns, copy.degc_s
+        self.coast(now_mono_ns)
+        self.temperature_degc = degc_now
+        return (before_mono_ns - copy.mono_ns) / NS_PER_S
 
     # ------------------------------------------------------------------ record
 
@@ -224,6 +286,9 @@ class Tracker:
             return False
         steered_ns = self._steering.phase_ns(mono_ns)
         self.estimator.advance(seconds, steered_ns - self._steered_ns, self.temperature_degc)
+        slope, _ = self.estimator.known(TEMPCO)
+        self._warmth_ns += NS_PER_UNIT_S * seconds * self.temperature_degc * slope
+        self._degc_s += seconds * self.temperature_degc
         self._anchor_ns, self._steered_ns = mono_ns, steered_ns
         return True
 
@@ -236,15 +301,31 @@ class Tracker:
         self.rejections.accepted(now_s)
         # At the reference temperature: what temperature explains is no shift.
         self.frequency_watch.note(now_s, self.estimator.oscillator_ppb())
-        if not self._copies or mono_ns - self._copies[-1][0] >= COPY_EVERY_S * NS_PER_S:
-            self._copies.append((mono_ns, self._steered_ns, self.estimator.save()))
+        if self._past.wants(mono_ns):
+            self._past.add(
+                Copy(mono_ns, self._steered_ns, self._degc_s, self._own_ppb(mono_ns), self.estimator.save())
+            )
+
+    def _own_ppb(self, mono_ns: int) -> float:
+        """How far the oscillator's frequency may move by itself; a warm-up does not keep to its model."""
+        warming_ppb = abs(self.estimator.known(WARMUP)[0]) * NS_PER_UNIT_S
+        return self.oscillator.jump_ppb * self._jump_allowance(mono_ns) + warming_ppb
+
+    def _watch_for_drag(self, mono_ns: int, sample_ns: float, coarse_ns: float) -> None:
+        free_ns = sample_ns - self._steered_ns
+        block = self._drag_watch.note(Block(mono_ns / NS_PER_S, free_ns, self._degc_s, coarse_ns))
+        if block is not None:
+            estimator = self.estimator
+            self.drag = look_for_drag(
+                block, self._past, estimator.oscillator, estimator.gnss, self.statistics.scale
+            )
 
     def _follow_bias(self, mono_ns: int, innovation: Innovation, coarse_ns: float) -> None:
         """Innovations that lean: let go of the frequency, if the oscillator can have moved so fast."""
         bias = self._bias.note(innovation.residual_ns, math.sqrt(innovation.variance_ns2), coarse_ns)
         if bias is not None and bias.rate_ppb <= self.oscillator.jump_ppb * self._jump_allowance(mono_ns):
             self.biases_followed += 1
-            self.open(max(bias.rate_ppb, self.oscillator.settled_ppb), abs(bias.mean_ns))
+            self._let_go(max(bias.rate_ppb, self.oscillator.settled_ppb), abs(bias.mean_ns))
 
     def _jump_allowance(self, mono_ns: int) -> float:
         return 1.0 + YOUNG_JUMP * math.exp(-self.age_s(mono_ns) / YOUNG_S)

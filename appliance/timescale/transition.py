@@ -68,14 +68,22 @@ class Noise:
     """Variance of each ladder state, unit^2."""
 
 
-def noise_of(oscillator: OscillatorModel) -> Noise:
-    """Densities from Allan deviations: q1 = ADEV(1 s)^2, q2 = 3 ADEV(tau)^2 / tau."""
-    return Noise(
-        q1=(oscillator.white_fm_1s * 1e9) ** 2,
-        q2=3.0 * (oscillator.random_walk_1day / UNIT) ** 2 / DAY_S,
-        q3=(oscillator.aging_walk_30d / UNIT) ** 2 / (30.0 * DAY_S),
-        ladder=(oscillator.flicker_floor / UNIT) ** 2 * math.log(10.0) / (2.0 * math.log(2.0)),
+def densities(
+    white_fm_1s: float, random_walk_1day: float, flicker_floor: float
+) -> tuple[float, float, float]:
+    """q1, q2 and ladder variance of ``Noise``: q1 = ADEV(1 s)^2, q2 = 3 ADEV(tau)^2 / tau."""
+    return (
+        (white_fm_1s * 1e9) ** 2,
+        3.0 * (random_walk_1day / UNIT) ** 2 / DAY_S,
+        (flicker_floor / UNIT) ** 2 * math.log(10.0) / (2.0 * math.log(2.0)),
     )
+
+
+def noise_of(oscillator: OscillatorModel) -> Noise:
+    """Densities from Allan deviations."""
+    q1, q2, ladder = densities(oscillator.white_fm_1s, oscillator.random_walk_1day, oscillator.flicker_floor)
+    q3 = (oscillator.aging_walk_30d / UNIT) ** 2 / (30.0 * DAY_S)
+    return Noise(q1=q1, q2=q2, q3=q3, ladder=ladder)
 
 
 def state_size(gnss: GnssModel) -> int:
@@ -181,11 +189,13 @@ class PhaseGrowth:
             + k * k * noise.ladder * _ladder_phase_variance(t).sum(axis=1)
         )
 
+    def phase_ns(self, mean: Array, temperature_degc: float = 0.0) -> Array:
+        """Expected phase at each horizon, without steering."""
+        self._rows[:, TEMPCO] = NS_PER_UNIT_S * self.horizons_s * temperature_degc
+        return np.asarray(self._rows @ mean[:OSCILLATOR_STATES])
+
     def variance_ns2(self, covariance: Array, temperature_degc: float = 0.0) -> Array:
         """Variance at each horizon; ``temperature_degc`` above the reference is assumed to stay."""
-        if temperature_degc:
-            self._rows[:, TEMPCO] = NS_PER_UNIT_S * self.horizons_s * temperature_degc
-        else:
-            self._rows[:, TEMPCO] = 0.0
+        self._rows[:, TEMPCO] = NS_PER_UNIT_S * self.horizons_s * temperature_degc
         p = covariance[:OSCILLATOR_STATES, :OSCILLATOR_STATES]
         return np.asarray(np.maximum(((self._rows @ p) * self._rows).sum(axis=1) + self._q, 0.0))

@@ -19,7 +19,9 @@ from appliance.core_report import (
     ProcessReport,
     PtpReport,
 )
+from appliance.ensemble_report import ensemble_report
 from appliance.ipc import CoreError
+from appliance.leap.report import leap_report
 from appliance.reporting import clock_report, gnss_report, holdover_report, oscillator_report
 from appliance.snapshot import ClockSnapshot, ClockState, HoldoverLimit
 from timecard.values import (
@@ -129,6 +131,8 @@ def build_report(snapshot: ClockSnapshot, *, board: StatusBoard = BOARD, **chang
         "valid_until_mono_ns": snapshot.void_after_mono_ns,
         "as_of_tai_ns": snapshot.as_of_tai_ns,
         "clock": clock_report(snapshot),
+        "leap": leap_report(snapshot),
+        "ensemble": ensemble_report(None),
         "bounds": Bounds.partial(
             nothing,
             card_ns=bound_ns,

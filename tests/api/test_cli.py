@@ -59,6 +59,9 @@ class Publishing:
     def command(self, kind: CommandKind) -> str:
         return kind.value
 
+    def rehearse(self, limit_ns: float, duration_s: float) -> str:
+        raise NotImplementedError(f"{limit_ns} ns for {duration_s} s")
+
 
 @pytest.fixture
 def published(tmp_path: Path, report_of: Callable[..., CoreReport]) -> Iterator[Publishing]:

@@ -40,6 +40,9 @@ class Publishing:
     def command(self, kind: CommandKind) -> str:
         return kind.value
 
+    def rehearse(self, limit_ns: float, duration_s: float) -> str:
+        raise NotImplementedError(f"{limit_ns} ns for {duration_s} s")
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from appliance.events import StepClock
+from appliance.timescale.clock_quality import ACCURACY_NS, clock_quality
 from appliance.timescale.discipline_config import DisciplineConfig
 from appliance.timescale.models import GNSS, OSCILLATORS
 from tests.unit.timescale.closed_loop import Array, ClosedLoop, Row, Second, World, make_world
@@ -69,6 +71,28 @@ def violations(rows: list[Row]) -> list[int]:
         for row in rows
         if row.snapshot.bound_ns is not None and abs(row.tick_error_ns) > row.snapshot.bound_ns
     ]
+
+
+def untrue(rows: list[Row], *, budget_ns: float = 1_000.0, lock_limit_ns: float = 250.0) -> list[int]:
+    """Seconds in which what Announce says, accuracy or class, is better than the truth."""
+    promise_ns = {6: lock_limit_ns, 7: budget_ns}
+    found = []
+    for row in rows:
+        snapshot = row.snapshot
+        said = clock_quality(
+            row.state,
+            snapshot.bound_wide_ns,
+            card_bound_ns=snapshot.bound_ns,
+            profile="meta",
+            budget_ns=budget_ns,
+            oscillator="rubidium",
+        )
+        limit_ns = min(
+            dict(ACCURACY_NS).get(said.clock_accuracy, math.inf), promise_ns.get(said.clock_class, math.inf)
+        )
+        if abs(row.tick_error_ns) > limit_ns:
+            found.append(row.second)
+    return found
 
 
 def names(rows: list[Row]) -> list[str]:

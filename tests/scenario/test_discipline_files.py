@@ -10,7 +10,7 @@ import pytest
 from appliance.snapshot import ClockState
 from appliance.timescale.estimator import Estimator
 from appliance.timescale.models import GNSS, OSCILLATORS
-from tests.scenario.discipline_worlds import errors, loop, names, violations
+from tests.scenario.discipline_worlds import errors, loop, names, untrue, violations
 from tests.unit.timescale.clock_data import expected, folder, load_series, rms, world_of
 from tests.unit.timescale.closed_loop import Row, Second
 
@@ -34,7 +34,15 @@ def _play(
 
     # The stamps of topology C carry whole nanoseconds here, so that the file itself is what is tested.
     resolution_ns = 5.0 if topology == "B" else 1.0
-    played = loop(topology, "mro50", made, timestamper_resolution_ns=resolution_ns)
+    # A calibrated chain announces the best accuracy there is, which must be true all the same.
+    played = loop(
+        topology,
+        "mro50",
+        made,
+        timestamper_resolution_ns=resolution_ns,
+        calibrated=True,
+        delay_uncertainty_ns=2.0,
+    )
     return played.play(len(made) - 1, script)
 
 
@@ -52,6 +60,7 @@ def test_glitch(shared_dir: Path, topology: str) -> None:
     assert names(rows) == ["free-run", "acquiring", "locked"]
     assert rows[-1].snapshot.counters["samples_rejected"] == 4
     assert violations(rows) == []
+    assert untrue(rows) == []
 
 
 def test_pps_step(shared_dir: Path) -> None:
@@ -60,6 +69,7 @@ def test_pps_step(shared_dir: Path) -> None:
     assert worst_ns < 30.0
     assert names(rows[begin - 10 :]) == ["locked", "holdover"]
     assert violations(rows) == []
+    assert untrue(rows) == []
 
 
 @pytest.mark.parametrize("topology", ["B", "C"])
@@ -74,6 +84,22 @@ def test_spoof_ramp_is_not_followed(shared_dir: Path, topology: str) -> None:
     assert sigma_ns < 35.0
     assert worst_ns < 3.0 * sigma_ns
     assert violations(rows) == []
+    assert untrue(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("skip_s", "stop_s"), [(4_800, 9_600), pytest.param(0, None, marks=pytest.mark.full)]
+)
+def test_a_ramp_below_the_detection_floor_is_followed(
+    shared_dir: Path, skip_s: int, stop_s: int | None
+) -> None:
+    """1e-11: this part may do that by itself. What is announced is true until the ramp has done its work."""
+    rows = _play(shared_dir, "slow_ramp", "C", stop_s, skip_s)
+    fault = expected(shared_dir)["faults"]["slow_ramp"]
+    assert names(rows) == ["free-run", "acquiring", "locked"]
+    assert rows[-1].snapshot.counters.get("samples_rejected", 0) == 0
+    assert np.abs(errors(rows)[600:]).max() < fault["reference"]["max_abs_error_after_gated_ns"] + 3.0
+    assert untrue(rows[: fault["start_s"] - skip_s + 900]) == []
 
 
 @pytest.mark.parametrize(("name", "limit_ns"), [("pps_step", 30.0), ("spoof_ramp", 30.0), ("glitch", 5.0)])
@@ -111,6 +137,7 @@ def test_the_oscillators_own_changes_are_ridden_through(shared_dir: Path, name: 
     assert worst_ns < 10.0
     assert rows[-1].snapshot.counters.get("samples_rejected", 0) == 0
     assert violations(rows) == []
+    assert untrue(rows) == []
 
 
 @pytest.mark.parametrize(
@@ -129,6 +156,7 @@ def test_outage_stays_inside_three_sigma_all_the_time(
         assert snapshot.offset_sigma_ns is not None
         assert abs(row.tick_error_ns - snapshot.offset_ns) < 3.0 * snapshot.offset_sigma_ns, row.second
     assert violations(rows) == []
+    assert untrue(rows) == []
     for reference in fault["reference_holdover"]:
         if begin + reference["hours"] * 3600 > len(rows):
             continue

@@ -58,6 +58,28 @@ def test_a_receiver_that_contradicts_itself_is_not_followed(
     assert max(abs(row.error_ns) for row in simulation.recorder.rows[LOCK_S:]) < 100
 
 
+def test_the_cards_own_leap_word_is_compared_with_the_receivers(simulation: Simulation) -> None:
+    virtual, board = simulation.virtual, simulation.engine.board
+    virtual.inject("tod-leap-wrong", off_s=1, seconds=20)
+    simulation.run_s(1)
+    (text,) = [each for each in _snapshot(simulation).alarms if each.startswith("leap-mismatch")]
+    assert text.endswith("TAI - UTC is 37 s, but 38 s by the FPGA's time of day")
+    assert board.leap is not None and board.leap.tai_minus_utc_s == 37
+    assert board.leap.read_mono_ns < virtual.timebase.mono_ns(), "not at its next word only"
+    simulation.run_s(26)
+    assert "leap-mismatch" not in _alarms(_snapshot(simulation))
+    assert _snapshot(simulation).counters["alarm_leap-mismatch"] == 1
+
+
+def test_a_time_of_day_that_is_not_valid_is_no_contradiction(simulation: Simulation) -> None:
+    """What the FPGA said before it went deaf is not held against the receiver either."""
+    simulation.virtual.inject("tod-leap-wrong", seconds=20)
+    simulation.run_s(2)
+    simulation.virtual.bus.write32(simulation.virtual.bus.board.at("tod", "ctrl"), 0)  # switched off
+    simulation.run_s(8)
+    assert "leap-mismatch" not in _alarms(_snapshot(simulation))
+
+
 def test_a_leap_second_that_cannot_be_is_told_and_not_passed_on(simulation: Simulation) -> None:
     simulation.virtual.inject("leap-announced", in_s=100_000)
     simulation.run_s(10)

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from appliance.assembly import assemble
 from appliance.config import Config
-from appliance.simulate import build
+from appliance.config_models import GnssConfig, LeapConfig
+from appliance.simulate import Simulation, build
+from appliance.simulation_report import Recorder
 from appliance.sources import OscillatorSource
 from appliance.topology import choose
 from tests.bringup_world import make_rig
@@ -27,17 +30,23 @@ from timecard.gnss.detect import detect
 from timecard.gnss.intent import TIME_CARD
 from timecard.mac.alarms import OscillatorMonitor
 from timecard.mac.oscillators import OSCILLATORS
+from timecard.pcie.register_card import RegisterCard
 from timecard.timescale import NS_PER_S
 from timecard.values import Alarm, OscillatorStatus
 
 MOSAIC = {"receiver": "mosaic"}
 M8T = {"receiver": "m8t"}
+NMEA = {"receiver": "nmea"}
 CSAC = {"mac": "csac"}
 CARDS = [
     pytest.param(MOSAIC, ("septentrio", "mosaic-T"), ("sa5x", "sa53"), id="mosaic"),
     pytest.param(M8T, ("ublox-legacy", "NEO-M8T-0"), ("sa5x", "sa53"), id="m8t"),
     pytest.param(CSAC, ("ublox", "ZED-F9T"), ("csac", "csac"), id="csac"),
 ]
+READ_ONLY = [
+    pytest.param(NMEA, ("nmea", "NMEA receiver (talker GN)"), ("sa5x", "sa53"), id="nmea"),
+]
+NOT_UBX = (MOSAIC, NMEA)
 INTENT = parse_intent("""
     version = 1
     [receiver]
@@ -54,7 +63,7 @@ INTENT = parse_intent("""
 """)
 
 
-@pytest.mark.parametrize(("options", "receiver", "oscillator"), CARDS)
+@pytest.mark.parametrize(("options", "receiver", "oscillator"), CARDS + READ_ONLY)
 def test_info_names_them(
     options: dict[str, Any], receiver: tuple[str, str], oscillator: tuple[str, str]
 ) -> None:
@@ -66,7 +75,7 @@ def test_info_names_them(
     assert not {"receiver", "oscillator"} & facts["reasons"].keys()
 
 
-@pytest.mark.parametrize(("options", "receiver", "oscillator"), CARDS)
+@pytest.mark.parametrize(("options", "receiver", "oscillator"), CARDS + READ_ONLY)
 def test_doctor_has_no_complaint(
     options: dict[str, Any], receiver: tuple[str, str], oscillator: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -79,7 +88,7 @@ def test_doctor_has_no_complaint(
     assert (found.oscillator.family, found.oscillator.locked) == (oscillator[0], True)
     findings = diagnose(facts)
     assert [each.id for each in findings if each.severity is not Severity.INFO] == []
-    assert ("tod-not-served" in [each.id for each in findings]) == (options is MOSAIC)
+    assert ("tod-not-served" in [each.id for each in findings]) == (options in NOT_UBX)
 
 
 @pytest.mark.parametrize(("options", "receiver", "oscillator"), CARDS)
@@ -105,7 +114,7 @@ def test_bring_up_sets_the_receiver_once(
     assert float(change.before) == 120.0 and float(change.after) == 0.0
 
 
-@pytest.mark.parametrize(("options", "receiver", "oscillator"), CARDS)
+@pytest.mark.parametrize(("options", "receiver", "oscillator"), CARDS + READ_ONLY)
 def test_the_appliance_locks(
     options: dict[str, Any], receiver: tuple[str, str], oscillator: tuple[str, str]
 ) -> None:
@@ -119,6 +128,30 @@ def test_the_appliance_locks(
     assert (assembly.topology, assembly.oscillator_model) == ("B", oscillator[1])
     assert assembly.receiver.driver is not None and assembly.receiver.driver.name == receiver[0]
     assert assembly.receiver.restarts == 0
+
+
+def test_a_slow_line_with_its_time_at_the_end_names_the_right_second() -> None:
+    """At 9600 baud the sentences of a second take most of it: their first one says when they began."""
+    simulation = build(Config(), seed=2, receiver="nmea", receiver_baud=9_600)
+    simulation.run_s(120)
+    rows = simulation.recorder.rows
+    assert rows[-1].state.value == "locked"
+    assert abs(rows[-1].error_ns) < 50
+    assert all(row.bound_ns is None or abs(row.error_ns) <= row.bound_ns for row in rows)
+
+
+def test_pulses_are_not_named_when_leap_seconds_are_a_guess() -> None:
+    """After the end of the tables UTC alone is no TAI, unless an operator vouches for the difference."""
+    late_ns, no_files = 1_790_000_037 * NS_PER_S, LeapConfig(files=())  # 2026-09-21
+    simulation = build(Config(leap=no_files), seed=2, receiver="nmea", start_tai_ns=late_ns)
+    simulation.run_s(60)
+    assert simulation.recorder.rows[-1].state.value == "free-run"
+    assert any("TAI - UTC is not known" in text for text in simulation.assembly.receiver.warnings)
+    told = Config(gnss=GnssConfig(tai_minus_utc_s=37), leap=no_files)
+    simulation = build(told, seed=2, receiver="nmea", start_tai_ns=late_ns)
+    simulation.run_s(60)
+    assert simulation.recorder.rows[-1].state.value == "locked"
+    assert abs(simulation.virtual.truth().card_error_ns) < 50
 
 
 def test_only_an_sa5x_follows_by_itself_under_our_eyes() -> None:
@@ -218,3 +251,26 @@ def test_an_alarm_found_in_an_error_is_said_with_the_next_answer() -> None:
         ("oscillator-refused", True),
         ("oscillator-refused", False),
     ]
+
+
+def test_core_reads_the_thermometer_of_a_quartz_card() -> None:
+    virtual: Any = build_in_process(seed=2, mac="quartz")
+    card = card_on_bus(virtual.bus, virtual.timebase)
+    assert isinstance(card, RegisterCard)
+    card.gpio().set("mac_i2c", True)
+    assembly = assemble(card, Config(), virtual.timebase)
+    simulation = Simulation(virtual, assembly, Config(), Recorder(), virtual.timebase.mono_ns())
+    simulation.run_s(120)
+    assert (assembly.topology, assembly.oscillator_model) == ("C", "ocxo")
+    assert assembly.oscillator is not None and assembly.oscillator.family == "quartz"
+    assert simulation.recorder.rows[-1].state.value == "locked"
+    before_c = simulation.engine.discipline.module.temperature_degc
+    assert (
+        before_c is not None
+        and abs(before_c - virtual.card.oscillator.temperature_c(virtual.truth().true_tai_ns)) < 0.2
+    )
+    virtual.inject("temperature-step", delta_c=10)
+    simulation.run_s(400)
+    after_c = simulation.engine.discipline.module.temperature_degc
+    assert after_c is not None and 2 < after_c - before_c < 11, "what it tells is the oscillator's own"
+    assert not [text for text in simulation.engine.discipline.alarms if text.startswith("oscillator")]

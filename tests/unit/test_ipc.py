@@ -27,6 +27,7 @@ from appliance.core_report import (
     ProcessReport,
     PtpReport,
 )
+from appliance.ensemble_report import ensemble_report
 from appliance.events import CommandKind
 from appliance.ipc import (
     CommandRefusedError,
@@ -39,6 +40,7 @@ from appliance.ipc import (
     SocketError,
 )
 from appliance.ipc_messages import MAX_REQUEST_BYTES
+from appliance.leap.report import leap_report
 from appliance.reporting import clock_report, gnss_report, holdover_report, oscillator_report
 from appliance.snapshot import ClockSnapshot, ClockState
 from appliance.unix_socket import bind_unix
@@ -84,6 +86,8 @@ def free_running(now_ns: int) -> CoreReport:
         as_of_mono_ns=now_ns,
         valid_until_mono_ns=snapshot.void_after_mono_ns,
         clock=clock_report(snapshot),
+        leap=leap_report(snapshot),
+        ensemble=ensemble_report(None),
         bounds=nothing,
         bounds_wide=nothing,
         announced=Announced.partial("PTP is off"),
@@ -123,6 +127,11 @@ class Handler:
             raise CommandRefusedError(self.refuse)
         self.commands.append(kind)
         return "holdover begins with the next second"
+
+    def rehearse(self, limit_ns: float, duration_s: float) -> str:
+        if self.refuse is not None:
+            raise CommandRefusedError(self.refuse)
+        return f"{duration_s:g} s up to {limit_ns:g} ns"
 
 
 @pytest.fixture

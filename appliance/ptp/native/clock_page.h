@@ -42,7 +42,10 @@ struct clock_announce {
     uint8_t priority1;
     uint8_t priority2;
     uint8_t valid;
-    uint8_t reserved[7];
+    uint8_t flags_after;        /* from leap_tai_ns on: flags without the leap flag ... */
+    int16_t utc_offset_after_s; /* ... and the new offset */
+    uint8_t reserved[4];
+    int64_t leap_tai_ns; /* midnight of UTC after the leap second that is announced; 0: none is */
 };
 
 struct clock_data {

@@ -182,8 +182,33 @@ static PyObject *publish_announce(PyObject *object, PyObject *args, PyObject *kw
         .priority2 = (uint8_t)v[7],
         .steps_removed = (uint16_t)v[8],
         .valid = 1,
+        .leap_tai_ns = self->data.announce.leap_tai_ns,
+        .utc_offset_after_s = self->data.announce.utc_offset_after_s,
+        .flags_after = self->data.announce.flags_after,
     };
     return publish(self);
+}
+
+/* Goes out with the next announce data, so that no reader ever sees one without the other. */
+static PyObject *set_leap(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"tai_ns", "utc_offset_after", "flags_after", NULL};
+    struct clock_announce *announce = &((ClockPageObject *)object)->data.announce;
+    long long tai_ns;
+    int utc_offset_s, flags;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$Lii:set_leap", keywords, &tai_ns, &utc_offset_s,
+                                     &flags)) {
+        return NULL;
+    }
+    if (tai_ns < 0 || utc_offset_s < -32768 || utc_offset_s > 32767 || flags < 0 || flags > 255) {
+        PyErr_SetString(PyExc_ValueError, "tai_ns, utc_offset_after or flags_after is out of range");
+        return NULL;
+    }
+    announce->leap_tai_ns = tai_ns;
+    announce->utc_offset_after_s = (int16_t)utc_offset_s;
+    announce->flags_after = (uint8_t)flags;
+    Py_RETURN_NONE;
 }
 
 static PyObject *set_serving(PyObject *object, PyObject *argument)
@@ -239,6 +264,8 @@ static PyMethodDef methods[] = {
     {"withdraw_maps", withdraw_maps, METH_NOARGS, "Take both maps back at once."},
     {"publish_announce", (PyCFunction)(void (*)(void))publish_announce, METH_VARARGS | METH_KEYWORDS,
      "What Announce messages say from now on."},
+    {"set_leap", (PyCFunction)(void (*)(void))set_leap, METH_VARARGS | METH_KEYWORDS,
+     "What they say instead from an instant of TAI on."},
     {"set_serving", set_serving, METH_O, "Whether the server may answer at all."},
     {"read_map", read_map, METH_VARARGS,
      "TAI at a CLOCK_MONOTONIC_RAW reading, None when the map is void then."},

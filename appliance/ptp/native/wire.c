@@ -227,12 +227,14 @@ size_t ptp_build_announce(uint8_t *out, const struct ptp_self *self, const struc
                           uint16_t sequence, int64_t origin_tai_ns, int64_t correction_2p16,
                           int8_t log_interval)
 {
-    size_t length =
-        put_header(out, self, PTP_ANNOUNCE, PTP_FLAG_UNICAST | announce->flags, sequence, log_interval);
+    bool after = announce->leap_tai_ns != 0 && origin_tai_ns >= announce->leap_tai_ns;
+    uint8_t flags = after ? announce->flags_after : announce->flags;
+    int16_t utc_offset_s = after ? announce->utc_offset_after_s : announce->current_utc_offset_s;
+    size_t length = put_header(out, self, PTP_ANNOUNCE, PTP_FLAG_UNICAST | flags, sequence, log_interval);
 
     put(out + 8, 8, (uint64_t)correction_2p16);
     put_timestamp(out + 34, origin_tai_ns);
-    put(out + 44, 2, (uint16_t)announce->current_utc_offset_s);
+    put(out + 44, 2, (uint16_t)utc_offset_s);
     out[47] = announce->priority1;
     out[48] = announce->clock_class;
     out[49] = announce->clock_accuracy;

@@ -104,6 +104,7 @@ def line(host: Host) -> MapState:
         anchor_tai_ns=TAI0 + host.raw_ns,
         rate_ppb=0.0,
         error_ns=60.0,
+        rate_error_ppb=0.0,
         half_width_ns=40.0,
         method="ptm",
         valid_until_raw_ns=host.raw_ns + 3 * S,

@@ -9,7 +9,14 @@ import pytest
 
 from appliance.config import Config
 from appliance.simulate import build
-from appliance.topology import Control, choose, find_oscillator, steering_runner, with_own_loop
+from appliance.topology import (
+    Control,
+    ask_oscillator,
+    choose,
+    steered_module,
+    steering_runner,
+    with_own_loop,
+)
 from timecard.boards import ART, FB
 from timecard.card import card_on_bus
 from timecard.card_protocols import Card
@@ -37,7 +44,8 @@ def opened(**options: Any) -> tuple[Card, Timebase]:
         ({"board": "adva-x1"}, "B"),
         ({"mac": "none"}, "C"),
         ({"board": "adva", "mac": "none"}, "C"),
-        ({"board": "art"}, "D"),
+        ({"board": "art"}, "B"),
+        ({"board": "art", "mac": "none"}, "D"),
     ],
 )
 def test_the_best_topology_of_a_card(options: dict[str, Any], topology: str) -> None:
@@ -69,7 +77,8 @@ def test_the_modules_own_loop_is_taken_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"), [({"mac": "none"}, "A"), ({"mac": "none"}, "B"), ({"board": "art"}, "C")]
+    ("options", "wanted"),
+    [({"mac": "none"}, "A"), ({"mac": "none"}, "B"), ({"board": "art"}, "A"), ({"board": "art"}, "C")],
 )
 def test_what_a_card_cannot_is_refused(options: dict[str, Any], wanted: str) -> None:
     card, timebase = opened(**options)
@@ -86,8 +95,10 @@ def test_a_module_that_does_not_make_the_10_mhz_is_not_steered() -> None:
         board=card.board,
         selector=lambda: SimpleNamespace(clock_10mhz="onboard"),
     )
-    assert find_oscillator(cast(Card, unused), timebase) is None
-    assert find_oscillator(cast(Card, unused), timebase, insist=True) is None
+    found = ask_oscillator(cast(Card, unused), timebase)
+    assert found is not None
+    assert steered_module(cast(Card, unused), found) is None
+    assert steered_module(cast(Card, unused), found, insist=True) is None
 
 
 class DriverClock(KernelClock):
@@ -161,8 +172,8 @@ def test_every_board_with_a_servo_locks(board: str) -> None:
     assert abs(simulation.virtual.truth().card_error_ns) < 50
 
 
-def test_an_art_card_is_observed_and_claims_nothing_it_does_not_know() -> None:
-    simulation = build(Config(), seed=2, board="art")
+def test_an_art_card_without_its_oscillator_is_observed_and_claims_nothing_it_does_not_know() -> None:
+    simulation = build(Config(), seed=2, board="art", mac="none")
     simulation.run_s(120)
     now_ns = simulation.virtual.timebase.mono_ns()
     snapshot = simulation.engine.discipline.snapshot(now_ns)

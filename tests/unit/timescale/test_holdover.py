@@ -106,9 +106,10 @@ def test_times_to_a_limit_agree_with_the_theory(shared_dir: Path) -> None:
     for _ in range(86_400):
         estimator.advance(1, 0.0)
         estimator.update(estimator.predicted_pulse_ns(), 0.09)
-    limits = BoundForecast(OSCILLATORS["ocxo"], 0.99).limits(
+    found = BoundForecast(OSCILLATORS["ocxo"], 0.99).limits(
         estimator.covariance, phase_ns=0.0, bias_ns=0.0, limits_ns=[100.0, 400.0, 1000.0]
     )
+    limits = [limit for limit in found if limit.p == 0.99]
     at = {limit.limit_ns: limit.seconds / 3600.0 for limit in limits if limit.kind == "at"}
     for limit_ns, hours in at.items():
         assert hours == pytest.approx(table[str(int(limit_ns))], rel=0.03)
@@ -120,9 +121,21 @@ def test_limits_that_are_passed_or_never_reached() -> None:
     estimator = _locked("sa53", 600)
     forecast = BoundForecast(OSCILLATORS["sa53"], 0.999)
     limits = forecast.limits(estimator.covariance, phase_ns=10.0, bias_ns=54.5, limits_ns=[60.0, 100.0, 1e12])
-    assert [limit.seconds for limit in limits if limit.limit_ns == 60.0] == [0.0, 0.0]
+    assert {limit.seconds for limit in limits if limit.limit_ns == 60.0} == {0.0}
     assert all(limit.seconds > 600.0 for limit in limits if limit.limit_ns == 100.0)
-    assert [limit.seconds for limit in limits if limit.limit_ns == 1e12] == [math.inf, math.inf]
+    assert {limit.seconds for limit in limits if limit.limit_ns == 1e12} == {math.inf}
+
+
+def test_a_forecast_is_told_for_several_probabilities_and_the_surer_the_sooner() -> None:
+    forecast = BoundForecast(OSCILLATORS["sa53"], 0.95)
+    covariance = _locked("sa53", 600).covariance
+    limits = forecast.limits(covariance, phase_ns=0.0, bias_ns=0.0, limits_ns=[100.0])
+    assert [limit.p for limit in limits if limit.kind == "at"] == [0.95, 0.5, 0.9, 0.99, 0.999]
+    for kind in ("at", "up_to"):
+        by_p = sorted((limit.p, limit.seconds) for limit in limits if limit.kind == kind)
+        assert [seconds for _, seconds in by_p] == sorted((s for _, s in by_p), reverse=True)
+    pairs = zip(limits[::2], limits[1::2], strict=True)
+    assert all((at.kind, up_to.kind) == ("at", "up_to") and up_to.seconds < at.seconds for at, up_to in pairs)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from timecard.values import (
     FixType,
     GnssFix,
     JammingState,
-    LeapInfo,
     PulseLabel,
     RfStatus,
     SpoofingState,
@@ -145,18 +144,6 @@ def test_a_failed_source_is_lost_at_once(source: str, says: str) -> None:
     assert health.loss(2 * S) is None
     health.source_lost("oscillator", 3 * S)
     assert health.loss(3 * S) is None
-
-
-def test_leap_data_is_kept_only_from_the_receiver() -> None:
-    health = _health()
-    unknown = LeapInfo(tai_minus_utc_s=None, change_s=0, seconds_to_event=None, source="none", read_mono_ns=0)
-    health.note(unknown)
-    assert health.leap_change_s == 0
-    health.note(dataclasses.replace(unknown, tai_minus_utc_s=37, change_s=1, source="GPS"))
-    known = (health.tai_minus_utc_s, health.leap_change_s)
-    assert known == (37, 1)
-    health.note(unknown)
-    assert health.tai_minus_utc_s == 37
 
 
 def _play(

@@ -106,16 +106,19 @@ def test_roll_back_does_not_cross_a_step() -> None:
 
 def test_temperature_is_relative_to_its_first_reading() -> None:
     tracker, _ = _tracker()
-    tracker.note_temperature(None)
+    tracker.note_temperature(None, 1_000 * S)
     assert tracker.temperature_degc == 0.0
-    tracker.note_temperature(41.5)
-    tracker.note_temperature(44.0)
+    tracker.note_temperature(41.5, 1_000 * S)
+    assert tracker.temperature_degc == 0.0
+    tracker.note_temperature(44.0, 1_000 * S + round(SA53.thermal_tau_s * S))
+    assert tracker.temperature_degc == pytest.approx(2.5 * (1.0 - 1.0 / 2.71828), rel=1e-3), "it follows"
+    tracker.note_temperature(44.0, 3_000 * S)
     assert tracker.temperature_degc == pytest.approx(2.5)
 
 
 def test_record_round_trip_goes_on_in_time() -> None:
     tracker, steering = _tracker()
-    tracker.note_temperature(40.0)
+    tracker.note_temperature(40.0, 1_000 * S)
     _feed(tracker, 1_001, 1_100)
     record = json.loads(json.dumps(tracker.to_record(1_100 * S)))
     again = Tracker.from_record(record, SA53, DUAL, steering)
@@ -123,7 +126,7 @@ def test_record_round_trip_goes_on_in_time() -> None:
     tracker.coast(1_200 * S)
     assert again.phase_ns(1_200 * S) == pytest.approx(tracker.phase_ns(1_200 * S))
     assert again.age_s(1_200 * S) == pytest.approx(tracker.age_s(1_200 * S), abs=2.0)
-    again.note_temperature(41.0)
+    again.note_temperature(41.0, 1_200 * S)
     assert again.temperature_degc == pytest.approx(1.0)
 
 

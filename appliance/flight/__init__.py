@@ -1,0 +1,1 @@
+"""The flight recorder: every input and decision of the discipline in a file, and its replay bit for bit."""

@@ -1,0 +1,1 @@
+"""Leap seconds: what the sources say of TAI - UTC, what is believed of it, and what is odd."""

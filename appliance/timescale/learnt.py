@@ -1,0 +1,142 @@
+"""What a unit keeps of itself over restarts: noise, frequency, drift and slope against temperature.
+
+The content of the card's state file. It is read as something that anybody may have written; what it says is
+used as a prior that has aged since: the drift goes on and wanders, and a part that may have been without
+power comes back on a frequency of its own (retrace).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.learning import NoiseLearner
+from appliance.timescale.models import OscillatorModel
+from appliance.timescale.record_fields import number, optional_number, table
+from appliance.timescale.transition import DAY_S, DRIFT, FREQUENCY, LADDER_S, NS_PER_UNIT_S, TEMPCO, noise_of
+
+LEARNT_VERSION: Final = 1
+MAX_PPB: Final = 1e6
+TEMPCO_WALK_PER_DAY: Final = 0.2
+_CREDIBLE_TAI_S: Final = (0.0, 1e11)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A figure with one sigma."""
+
+    value: float
+    sigma: float
+
+    def to_record(self) -> dict[str, float]:
+        """JSON-able."""
+        return {"value": self.value, "sigma": self.sigma}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What was known at a time."""
+
+    oscillator: str
+    gnss: str
+    tai_s: int
+    reference_degc: float | None
+    """Temperature that the frequency belongs to."""
+    frequency_ppb: Known
+    """Of the oscillator without steering."""
+    drift_ppb_per_day: Known
+    tempco_ppb_per_degc: Known
+    noise: Mapping[str, Any] | None
+    """``NoiseLearner.to_record``; None before the first window."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The content of a state file, JSON-able."""
+        return {
+            "version": LEARNT_VERSION,
+            "oscillator": self.oscillator,
+            "gnss": self.gnss,
+            "tai_s": self.tai_s,
+            "reference_degc": self.reference_degc,
+            "frequency_ppb": self.frequency_ppb.to_record(),
+            "drift_ppb_per_day": self.drift_ppb_per_day.to_record(),
+            "tempco_ppb_per_degc": self.tempco_ppb_per_degc.to_record(),
+            "noise": self.noise,
+        }
+
+    def inform(self, estimator: Estimator, oscillator: OscillatorModel, now_tai_s: int | None) -> None:
+        """Use it as the prior of a filter that begins now; without a date a month counts as gone by."""
+        days = 30.0 if now_tai_s is None else max(0.0, (now_tai_s - self.tai_s) / DAY_S)
+        noise, drift, slope = noise_of(oscillator), self.drift_ppb_per_day, self.tempco_ppb_per_degc
+        drift_sigma_ppb = math.hypot(drift.sigma, oscillator.aging_walk_30d * 1e9 * math.sqrt(days / 30.0))
+        drift_sigma_ppb = min(drift_sigma_ppb, oscillator.aging_per_day * 1e9)
+        frequency_sigma_ppb = math.hypot(
+            self.frequency_ppb.sigma,
+            NS_PER_UNIT_S * math.sqrt(noise.q2 * days * DAY_S + len(LADDER_S) * noise.ladder),
+            drift_sigma_ppb * days,
+            oscillator.retrace_ppb,
+        )
+        sheet_ppb = oscillator.tempco_per_degc * 1e9
+        slope_sigma_ppb = math.hypot(slope.sigma, TEMPCO_WALK_PER_DAY * sheet_ppb * math.sqrt(days))
+        for state, mean, sigma in (
+            (FREQUENCY, self.frequency_ppb.value + drift.value * days, frequency_sigma_ppb),
+            (DRIFT, drift.value, drift_sigma_ppb),
+            (TEMPCO, slope.value, min(slope_sigma_ppb, max(slope.sigma, sheet_ppb))),
+        ):
+            estimator.know(state, mean / NS_PER_UNIT_S, sigma / NS_PER_UNIT_S)
+
+
+def make_learnt(
+    estimator: Estimator,
+    learner: NoiseLearner,
+    *,
+    tai_s: int,
+    reference_degc: float | None,
+) -> Learnt:
+    """What is known now."""
+    drift, slope = ((NS_PER_UNIT_S * v for v in estimator.known(state)) for state in (DRIFT, TEMPCO))
+    return Learnt(
+        oscillator=estimator.oscillator.name,
+        gnss=estimator.gnss.name,
+        tai_s=tai_s,
+        reference_degc=reference_degc,
+        frequency_ppb=Known(estimator.oscillator_ppb(), estimator.oscillator_sigma_ppb),
+        drift_ppb_per_day=Known(*drift),
+        tempco_ppb_per_degc=Known(*slope),
+        noise=learner.to_record(),
+    )
+
+
+def read_learnt(record: Mapping[str, Any]) -> Learnt:
+    """Check and take apart; ``ValueError`` names the field that does not fit."""
+    if record.get("version") != LEARNT_VERSION:
+        raise ValueError(f"version is {record.get('version')!r}, wants {LEARNT_VERSION}")
+    names = [record.get(field) for field in ("oscillator", "gnss")]
+    if not all(isinstance(name, str) and len(name) <= 64 for name in names):
+        raise ValueError(f"oscillator and gnss are {names!r}, want names")
+    noise = None if record.get("noise") is None else table(record, "noise")
+    if noise is not None:
+        NoiseLearner.check(noise)
+    return Learnt(
+        oscillator=str(names[0]),
+        gnss=str(names[1]),
+        tai_s=int(number(record, "tai_s", at_least=_CREDIBLE_TAI_S[0], up_to=_CREDIBLE_TAI_S[1])),
+        reference_degc=optional_number(record, "reference_degc", at_least=-60.0, up_to=150.0),
+        frequency_ppb=_known(record, "frequency_ppb"),
+        drift_ppb_per_day=_known(record, "drift_ppb_per_day"),
+        tempco_ppb_per_degc=_known(record, "tempco_ppb_per_degc"),
+        noise=noise,
+    )
+
+
+def _known(record: Mapping[str, Any], name: str) -> Known:
+    try:
+        inner = table(record, name)
+        return Known(
+            number(inner, "value", at_least=-MAX_PPB, up_to=MAX_PPB),
+            number(inner, "sigma", at_least=0.0, up_to=MAX_PPB),
+        )
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

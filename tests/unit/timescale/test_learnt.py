@@ -1,0 +1,91 @@
+"""What a unit keeps over a reboot: content, ageing of knowledge, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance.timescale.estimator import Estimator
+from appliance.timescale.learning import NoiseLearner
+from appliance.timescale.learnt import Known, Learnt, make_learnt, read_learnt
+from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.transition import DRIFT, FREQUENCY, TEMPCO
+from tests.unit.timescale.fast_world import fast_world
+
+SA53, DUAL = OSCILLATORS["sa53"], GNSS["f9t_dual"]
+TAI_S = 1_750_000_000
+
+
+def _learnt(**changes: Any) -> Learnt:
+    values: dict[str, Any] = {
+        "oscillator": "sa53",
+        "gnss": "f9t_dual",
+        "tai_s": TAI_S,
+        "reference_degc": 31.5,
+        "frequency_ppb": Known(7.0, 0.002),
+        "drift_ppb_per_day": Known(0.002, 0.0005),
+        "tempco_ppb_per_degc": Known(0.001, 0.0002),
+        "noise": None,
+    }
+    return Learnt(**(values | changes))
+
+
+def _estimator() -> Estimator:
+    return Estimator(SA53, DUAL, phase_ns=0.0, phase_sigma_ns=100.0)
+
+
+def test_a_record_comes_back_as_it_was() -> None:
+    learner = NoiseLearner(SA53.aging_per_day, DUAL)
+    truth, pulse = fast_world(SA53, DUAL, 21_602, np.random.default_rng(1))
+    learner.window(truth + pulse, 0.0)
+    made = make_learnt(_estimator(), learner, tai_s=TAI_S, reference_degc=None)
+    assert read_learnt(json.loads(json.dumps(made.to_record()))) == made
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"version": 2}, "version is 2"),
+        ({"oscillator": 3}, "want names"),
+        ({"tai_s": "now"}, "tai_s is 'now'"),
+        ({"tai_s": math.inf}, "tai_s is inf"),
+        ({"reference_degc": 1e9}, "reference_degc is"),
+        ({"frequency_ppb": 7.0}, "frequency_ppb: frequency_ppb is not a table"),
+        ({"drift_ppb_per_day": {"value": 0.0, "sigma": -1.0}}, "drift_ppb_per_day: sigma is -1"),
+        ({"tempco_ppb_per_degc": {"value": math.nan, "sigma": 1.0}}, "tempco_ppb_per_degc: value is nan"),
+        ({"noise": []}, "noise is not a table"),
+        ({"noise": {"figures": {}}}, "white_fm_1s is None"),
+    ],
+)
+def test_what_cannot_be_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        read_learnt(_learnt().to_record() | change)
+
+
+def test_knowledge_ages() -> None:
+    """A month later the drift has moved the frequency, and nothing is known as well as it was."""
+    sigmas = {}
+    for days in (0, 1, 30, 365):
+        estimator = _estimator()
+        _learnt().inform(estimator, SA53, TAI_S + days * 86_400)
+        mean, sigma = estimator.known(FREQUENCY)
+        assert mean == pytest.approx(7_000.0 + 2.0 * days)
+        sigmas[days] = (sigma, estimator.known(DRIFT)[1], estimator.known(TEMPCO)[1])
+    for earlier, later in zip((0, 1, 30), (1, 30, 365), strict=True):
+        assert all(a <= b for a, b in zip(sigmas[earlier], sigmas[later], strict=True))
+    assert sigmas[0][0] >= SA53.retrace_ppb * 1e3, "it may have been without power"
+    assert sigmas[0][0] < 0.2 * SA53.initial_ppb * 1e3, "and is still better than nothing"
+    assert sigmas[365][1] <= SA53.aging_per_day * 1e12, "never worse than the data sheet"
+    estimator = _estimator()
+    _learnt().inform(estimator, SA53, None)
+    assert estimator.known(FREQUENCY)[1] == pytest.approx(sigmas[30][0]), "no date: as after a month"
+
+
+def test_a_record_from_the_future_is_taken_as_of_now() -> None:
+    estimator = _estimator()
+    _learnt().inform(estimator, SA53, TAI_S - 86_400)
+    assert estimator.known(FREQUENCY)[0] == pytest.approx(7_000.0)
