@@ -22,7 +22,7 @@ class IntervalView(Reported):
     latest_tai_ns: InstantNs | None
     """... and not after this, with probability ``p``."""
     valid_until_tai_ns: InstantNs | None
-    """When the page expires unless it is renewed, which is due ten times a second."""
+    """The page expires not before this, unless it is renewed, which is due ten times a second."""
     plane_error_ns: float | None
     """|the plane's clock - TAI|: what to put around a stamp of that clock."""
     p: float | None
@@ -71,7 +71,7 @@ def interval_view(found: Bound | BoundRefusedError) -> IntervalView:
         refusal=_word(Refusal.NONE),
         earliest_tai_ns=found.earliest_tai_ns,
         latest_tai_ns=found.latest_tai_ns,
-        valid_until_tai_ns=found.latest_tai_ns + found.valid_until_raw_ns - found.raw_ns,
+        valid_until_tai_ns=found.earliest_tai_ns + found.valid_until_raw_ns - found.raw_ns,
         plane_error_ns=found.plane_error_ns,
         p=found.p,
         state=found.state,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -25,11 +26,14 @@ from appliance.ipc import CoreClient, CoreError
 from appliance.rehearsal_view import RehearsalState
 from appliance.run_options import Overrides
 
+Answer = TypeVar("Answer")
 UNREACHABLE: Final = 3
 LONGEST_S: Final = 86_400.0
 POLL_S: Final = 0.5
 TELL_EVERY_S: Final = 10.0
 BEGINS_WITHIN_S: Final = 30.0
+PATIENCE_S: Final = 10.0
+"""How long core may be silent."""
 
 rehearse_app = typer.Typer(help="Rehearse what one hopes never to need.", no_args_is_help=True)
 
@@ -113,24 +117,42 @@ def _rehearse(client: CoreClient, limit_ns: float, seconds: float, *, quiet: boo
     """Begin one and follow it to its end."""
     before = client.report().rehearsal.since_mono_ns
     client.rehearse(limit_ns, seconds)
+    try:
+        try:
+            return _follow(client, before, quiet=quiet)
+        except KeyboardInterrupt:
+            _patiently(lambda: client.command(CommandKind.END_REHEARSAL))
+            return _follow(client, before, quiet=True)
+    except CoreError as error:
+        raise CommandError(f"{error}; the rehearsal goes on; end it with --stop", UNREACHABLE) from error
+
+
+def _follow(client: CoreClient, before_mono_ns: int | None, *, quiet: bool) -> RehearsalReport:
+    """From the request to the end."""
     deadline_s = time.monotonic() + BEGINS_WITHIN_S
-    while (found := client.report().rehearsal).since_mono_ns == before:
+    while _patiently(client.report).rehearsal.since_mono_ns == before_mono_ns:
         if time.monotonic() > deadline_s:
             raise CommandError("core took the request, but no rehearsal has begun; see its log")
         time.sleep(POLL_S)
-    if found.state is RehearsalState.REFUSED:
-        return found
-    try:
-        return _watch(client, quiet=quiet)
-    except KeyboardInterrupt:
-        client.command(CommandKind.END_REHEARSAL)
-        return _watch(client, quiet=True)
+    return _watch(client, quiet=quiet)
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """A core that is late for once is no reason to leave a clock in holdover alone."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except CoreError:
+            if time.monotonic() > deadline_s:
+                raise
+        time.sleep(POLL_S)
 
 
 def _watch(client: CoreClient, *, quiet: bool) -> RehearsalReport:
     """Until it is over; a line now and then tells how it goes."""
     told_s = 0.0
-    while (found := client.report().rehearsal).state is RehearsalState.ACTIVE:
+    while (found := _patiently(client.report).rehearsal).state is RehearsalState.ACTIVE:
         if not quiet and time.monotonic() - told_s >= TELL_EVERY_S:
             told_s = time.monotonic()
             sys.stderr.write(

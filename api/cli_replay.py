@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from api.cli_errors import CommandError
+from api.cli_status import instant
 from api.cli_values import JsonOption, duration_s
-from timecard.timescale import NS_PER_S
 
 if TYPE_CHECKING:
     from appliance.flight.replay import Replay
@@ -39,16 +38,17 @@ def replay_command(
     # Here, not above: other commands shall not wait for numpy.
     from appliance.flight.errors import FlightError
     from appliance.flight.replay import replay
+    from appliance.printable import printable
 
     try:
         found = replay(file, until_s=None if until is None else duration_s(until), compare=compare)
     except FlightError as error:
-        raise CommandError(str(error), UNREADABLE) from error
+        raise CommandError(printable(str(error)), UNREADABLE) from error
     if as_json:
         typer.echo(json.dumps(document(found, compared=compare), indent=2))
     else:
         for line in _lines(found, compared=compare):
-            typer.echo(line)
+            typer.echo(printable(line))
     return 0 if found.difference is None else DIFFERENT
 
 
@@ -82,7 +82,7 @@ def document(found: Replay, *, compared: bool) -> dict[str, Any]:
 
 def _lines(found: Replay, *, compared: bool) -> Iterator[str]:
     for entry in found.timeline.entries:
-        utc = _utc(entry.tai_ns, entry.tai_minus_utc_s)
+        utc = "-" if entry.tai_ns is None else instant(entry.tai_ns, entry.tai_minus_utc_s)
         yield f"{utc:>23}  {entry.at_s:>9.1f} s  {entry.kind:<8}  {entry.text}"
     yield (
         f"{found.duration_s:.0f} s, {found.events} events, {found.decisions} decisions,"
@@ -108,14 +108,3 @@ def _ending(found: Replay) -> str:
     if found.ended is not None:
         return f"closed: {found.ended}"
     return f"cut: {found.cut}" if found.cut is not None else "stopped before its end"
-
-
-def _utc(tai_ns: int | None, tai_minus_utc_s: int | None) -> str:
-    if tai_ns is None:
-        return "-"
-    scale = "TAI" if tai_minus_utc_s is None else "UTC"
-    seconds = tai_ns // NS_PER_S - (tai_minus_utc_s or 0)
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} {scale}"
-    except (OverflowError, OSError, ValueError):
-        return "-"

@@ -13,7 +13,7 @@ from rich.text import Text
 from api.schemas import HoldoverView, StatusView
 from appliance.core_report import Reported
 from appliance.verdict import Verdict
-from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
+from timecard.timescale import NS_PER_S
 
 STYLES: Final = {
     Verdict.SERVE: "bold green",
@@ -48,13 +48,18 @@ def print_status(status: StatusView, console: Console) -> None:
     console.print(table)
 
 
-def print_holdover(view: HoldoverView, console: Console) -> None:
+def print_holdover(status: StatusView, console: Console) -> None:
     """Readiness and forecast."""
+    view, leap = status.holdover, status.leap
     table = _table()
     table.add_row("holdover", _readiness(view))
     for reason in view.not_ready_reasons:
         table.add_row("", reason)
-    table.add_row("entered", _instant(view, "entered_tai_ns"))
+    if view.entered_tai_ns is None:
+        entered = view.why_null["entered_tai_ns"]
+    else:
+        entered = instant(view.entered_tai_ns, leap.tai_minus_utc_s if leap.valid else None)
+    table.add_row("entered", entered)
     table.add_row("budget", f"{view.budget_ns:g} ns")
     table.add_row("temperature", _shown(view, "temperature_assumption"))
     for event in view.excluded_events:
@@ -201,16 +206,14 @@ def _shown(record: Reported, name: str, form: str = "{}") -> str:
     return f"unknown ({record.why_null[name]})" if value is None else form.format(value)
 
 
-def _instant(record: Reported, name: str) -> str:
-    """An instant as UTC, by the offset in force since 2017: for reading, not for computing."""
-    value: int | None = getattr(record, name)
-    if value is None:
-        return record.why_null[name]
+def instant(tai_ns: int, tai_minus_utc_s: int | None) -> str:
+    """An instant as UTC, or as TAI where the difference is not known: for reading, not for computing."""
+    scale = "TAI" if tai_minus_utc_s is None else "UTC"
     try:
-        moment = datetime.fromtimestamp(value // NS_PER_S - TAI_MINUS_UTC_2017_S, UTC)
+        moment = datetime.fromtimestamp(tai_ns // NS_PER_S - (tai_minus_utc_s or 0), UTC)
     except (ValueError, OverflowError, OSError):
-        return f"TAI {value} ns"
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+        return f"TAI {tai_ns} ns"
+    return f"{moment:%Y-%m-%d %H:%M:%S} {scale}"
 
 
 def duration(seconds: float) -> str:

@@ -212,7 +212,7 @@ def holdover(
     if as_json:
         typer.echo(answer.status.holdover.model_dump_json(indent=2))
     else:
-        cli_status.print_holdover(answer.status.holdover, Console())
+        cli_status.print_holdover(answer.status, Console())
     return VERDICT_STATUS[answer.status.health.verdict]
 
 

@@ -77,13 +77,15 @@ def assemble(
     wear: WearLedger | None = None,
     flight: FlightRecorder | None = None,
     learnt: LearntState | None = None,
+    epoch: int = 0,
     host_map: HostMap = lambda: None,
 ) -> Assembly:
     """Ask the card what it can do, choose the topology and build the loop.
 
     ``tap`` gets what is read from the receiver; ``wear`` counts the oscillator's non-volatile writes;
     ``flight`` records what the loop is given and decides; ``learnt`` is the state file of this card;
-    ``host_map`` gives the newest line from the host's clock to the card's, by which peers are compared.
+    ``epoch`` is for a clock that is not resumed; ``host_map`` gives the newest line from the host's clock to
+    the card's, by which peers are compared.
 
     Raises ``TimeCardError`` when the clock itself cannot be used, and when the configured topology needs what
     the card does not have.
@@ -127,6 +129,7 @@ def assemble(
             timebase.mono_ns(),
             resume=resume,
             learnt=learnt.load() if learnt is not None else None,
+            epoch=epoch,
             on_accept=accept,
         ),
         control.clock,

@@ -37,6 +37,8 @@ VALID_S: Final = 3.0
 """A map older than this translates nothing: samples come ten times a second."""
 UNKNOWN_RATE_PPB: Final = 100_000.0
 """Rate error while no slope is known: the worst crystal of a server."""
+CHANGED_RATE_PPB: Final = 500.0
+"""What a change of the rate since the last sample, of either clock, may look like before it is a step."""
 WANDER_PPB: Final = 30.0
 """What a server's crystal may change between slope and use (temperature under load)."""
 JUMP_NS: Final = 20_000.0
@@ -95,6 +97,8 @@ class ClockMap:
         self._samples: deque[CrossTimestamp] = deque()
         self._knots: deque[CrossTimestamp] = deque()
         self.jumps = 0
+        self.jump_ns = 0
+        """Size of the newest jump."""
         self.state: MapState | None = None
 
     def reset(self) -> None:
@@ -112,10 +116,12 @@ class ClockMap:
                 JUMP_NS
                 + sample.half_width_ns
                 + self.state.half_width_ns
-                + elapsed_s * (UNKNOWN_RATE_PPB if len(self._samples) < 2 else 500.0)
+                + elapsed_s * max(CHANGED_RATE_PPB, self.state.rate_error_ppb)
             )
-            if abs(sample.card_tai_ns - predicted_ns) > slack_ns:
+            jump_ns = sample.card_tai_ns - predicted_ns
+            if abs(jump_ns) > slack_ns:
                 self.jumps += 1
+                self.jump_ns = jump_ns
                 self.reset()
         self._samples.append(sample)
         _keep(self._samples, SHORT_S)

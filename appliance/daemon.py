@@ -24,7 +24,7 @@ from appliance.bound.writer import BoundPublisher
 from appliance.clock_map import ClockMap, MapState
 from appliance.config import Config
 from appliance.core_report import CoreReport
-from appliance.events import Command, CommandKind, Event, RehearseHoldover
+from appliance.events import ClockMoved, Command, CommandKind, Event, RehearseHoldover
 from appliance.flight.recorder import FlightRecorder, open_flight
 from appliance.ipc import CommandRefusedError, CoreServer, SocketError
 from appliance.learnt_state import LearntState
@@ -39,6 +39,7 @@ from appliance.serving import clock_identity
 from appliance.snapshot import ClockState
 from appliance.sources import SourceThread
 from appliance.state_directory import prepare
+from appliance.troubles import Troubles
 from timecard.card import open_card
 from timecard.card_protocols import Card
 from timecard.card_values import Access
@@ -60,7 +61,8 @@ FIFO_SWITCH_S: Final = 0.0005
 RETRY_S: Final = 1.0
 """How often a card that is gone is looked for."""
 SOURCE_END_S: Final = 5.0
-"""A source that hangs in a read longer than this is left behind: it holds nothing but its closed card."""
+"""A source that hangs in a read longer than this is left behind, and closes what it holds when it ends."""
+BOUND_RETRY_NS: Final = 60 * NS_PER_S
 
 
 class Core:
@@ -80,7 +82,13 @@ class Core:
         self._tap: Tap | None = None
         self._bound: BoundPublisher | None = None
         self._flight: FlightRecorder | None = None
+        self._bound_retry_ns = 0
         self._learnt: LearntState | None = None
+        self._troubles = Troubles()
+        self._lost: str | None = None
+        """Why the card is away; None while it is there."""
+        self._last_epoch: int | None = None
+        """Of the newest discipline."""
 
     # CoreHandler, called on the IPC thread
 
@@ -90,11 +98,13 @@ class Core:
 
     def command(self, kind: CommandKind) -> str:
         """Queue an operator's command."""
+        self._refuse_without_card()
         self._put(Command(kind=kind, mono_ns=self._timebase.mono_ns()))
         return f"{kind.value} is carried out within a second"
 
     def rehearse(self, limit_ns: float, duration_s: float) -> str:
         """Queue a rehearsal of holdover. What the newest report speaks against is refused at once."""
+        self._refuse_without_card()
         report = self._report
         if report is not None:
             reasons = rehearsal_obstacles(report, limit_ns)
@@ -103,6 +113,11 @@ class Core:
         now_ns = self._timebase.mono_ns()
         self._put(RehearseHoldover(limit_ns=limit_ns, duration_s=duration_s, mono_ns=now_ns))
         return "the rehearsal begins within a second"
+
+    def _refuse_without_card(self) -> None:
+        lost = self._lost
+        if lost is not None:
+            raise CommandRefusedError(f"the card is lost ({lost}): try again when it is back")
 
     def _put(self, event: Event) -> None:
         try:
@@ -140,11 +155,7 @@ class Core:
             config.flight, config.paths.flight, card=card.id, boot_id=runtime_record.current_boot_id()
         )
         try:
-            self._bound = BoundPublisher(
-                config.paths.bound_page,
-                group=config.paths.group,
-                fbclock_page=config.timescale.fbclock_page,
-            )
+            self._open_bound()
             assembly = self._assemble(card)
             if ptp is not None:
                 ptp.start()
@@ -155,10 +166,12 @@ class Core:
                 publisher = Publisher(config, assembly, self._timebase, identity)
                 self._start_sources(assembly)
                 self._loop(assembly, publisher, ptp)
-                if self._stopping.is_set():
+                self._last_epoch = assembly.engine.discipline.epoch
+                if not self._stopping.is_set():
+                    self._lost = assembly.card.lost
+                    self._on_step()  # before anything that waits
+                elif self._bound is not None:
                     self._bound.close()
-                else:
-                    self._bound.disrupt()
                 self._stop_sources()
                 if self._learnt is not None:
                     self._learnt.close(assembly.engine.discipline.learnt_record())
@@ -172,7 +185,7 @@ class Core:
                 again = self._wait_for(card.id, assembly, publisher, ptp)
                 if again is None:
                     return
-                card, assembly = again.card, again
+                card, assembly, self._lost = again.card, again, None
                 log.warning("%s is back", card.name)
         finally:
             if self._bound is not None:
@@ -208,6 +221,7 @@ class Core:
             flight=self._flight,
             host_map=lambda: self._clock_map.state,
             learnt=self._learnt,
+            epoch=self._next_epoch(),
         )
 
     def _wait_for(
@@ -218,10 +232,9 @@ class Core:
         Meanwhile nothing is claimed and nothing served, and the report says so: time is not carried on by the
         host's own crystal. Another card in its place ends the process: identity and calibration are others.
         """
-        self._on_step()
         while not self._stopping.is_set():
             lost.engine.tick()
-            self._report = publisher.publish(None, ptp, None)
+            self._report = publisher.publish(None, ptp, None, self._troubles.alarms)
             if self._stopping.wait(RETRY_S):
                 return None
             try:
@@ -234,7 +247,9 @@ class Core:
                 raise DeviceLostError(f"card {card_id}", "find again", f"card {card.id} is in its place")
             try:
                 while not self._events.empty():  # what the lost card's sources still had to say
-                    self._events.get_nowait()
+                    event = self._events.get_nowait()
+                    if isinstance(event, Command | RehearseHoldover):
+                        log.warning("not carried out, since the card was lost: %s", event)
                 return self._assemble(card)
             except TimeCardError as error:
                 log.info("%s is back, but cannot be set up reason=%s", card.name, error)
@@ -250,6 +265,30 @@ class Core:
             self._ptp.page.withdraw_maps()
         if self._bound is not None:
             self._bound.disrupt()
+
+    def _open_bound(self) -> None:
+        """The bound page, if there is none yet. Time is kept without it, and a minute later tried again."""
+        now_ns = self._timebase.mono_ns()
+        if self._bound is not None or now_ns < self._bound_retry_ns:
+            return
+        config, reason = self._config, None
+        try:
+            self._bound = BoundPublisher(
+                config.paths.bound_page,
+                group=config.paths.group,
+                fbclock_page=config.timescale.fbclock_page,
+            )
+        except OSError as error:
+            self._bound_retry_ns = now_ns + BOUND_RETRY_NS
+            reason = str(error.strerror or error)
+        self._troubles.note("bound-page", reason)
+
+    def _next_epoch(self) -> int:
+        """No discipline begins with the epoch of another of this boot: a stamp belongs to one of them."""
+        last = self._last_epoch
+        if last is None:
+            last = runtime_record.last_epoch(self._config.paths.runtime, runtime_record.current_boot_id())
+        return 0 if last is None else last + 1
 
     def _find_record(self, card_id: str, now: CrossTimestamp) -> RuntimeRecord | None:
         record, reason = runtime_record.load(
@@ -292,14 +331,16 @@ class Core:
                 assembly.engine.take(self._events.get(timeout=max(0.001, wait_s)))
             now_ns = self._timebase.mono_ns()
             if now_ns >= next_map_ns:
-                self._sample_map(assembly, ptp)
+                if self._sample_map(assembly, ptp):
+                    next_tick_ns = now_ns  # what is published has become wrong
                 next_map_ns = max(next_map_ns + MAP_PERIOD_NS, now_ns)
             if now_ns >= next_tick_ns:
                 assembly.engine.tick()
                 if assembly.card.lost is not None or _begins_anew(assembly):
                     return
                 nic = self._nic.state if self._nic is not None else None
-                self._report = publisher.publish(self._clock_map.state, ptp, nic)
+                self._report = publisher.publish(self._clock_map.state, ptp, nic, self._troubles.alarms)
+                self._open_bound()
                 if self._bound is not None:
                     self._bound.note(self._report)
                 self._save_record(assembly)
@@ -307,18 +348,23 @@ class Core:
                     self._learnt.note(assembly.engine.discipline.learnt_record, now_ns)
                 next_tick_ns = max(next_tick_ns + TICK_PERIOD_NS, now_ns)
 
-    def _sample_map(self, assembly: Assembly, ptp: PtpServer | None) -> None:
+    def _sample_map(self, assembly: Assembly, ptp: PtpServer | None) -> bool:
+        """Compare card and host; True when the card's clock has jumped, and not by us."""
         jumps = self._clock_map.jumps
         try:
             state = self._clock_map.add(assembly.card.clock.cross_timestamp())
         except TimeCardError:
-            return  # the tick reads the same clock and reports it; meanwhile the map expires by itself
+            return False  # the tick reads the same clock and reports it; meanwhile the map expires by itself
+        if self._clock_map.jumps != jumps:
+            delta_ns = self._clock_map.jump_ns
+            log.warning("the card's clock has jumped against the host's delta_ns=%d", delta_ns)
+            self._on_step()
+            assembly.engine.take(ClockMoved(delta_ns=delta_ns, mono_ns=state.anchor_raw_ns))
+            return True
         if self._bound is not None:
-            if self._clock_map.jumps != jumps:
-                self._bound.jumped(state.anchor_raw_ns)
             self._bound.write(state)
         if ptp is None:
-            return
+            return False
         ptp.page.publish_map(
             raw_anchor_ns=state.anchor_raw_ns,
             tai_anchor_ns=state.anchor_tai_ns,
@@ -328,6 +374,7 @@ class Core:
         )
         if self._nic is not None and ptp.phc_index is not None:
             self._publish_nic(self._nic, ptp.phc_index, state, ptp)
+        return False
 
     def _publish_nic(self, nic: NicClock, phc_index: int, host: MapState, ptp: PtpServer) -> None:
         try:
@@ -353,16 +400,20 @@ class Core:
         if assembly.engine.witnessing is not None:
             discipline[WITNESSES] = assembly.engine.witnessing.to_record()
         now_ns = self._timebase.mono_ns()
-        runtime_record.save(
-            self._config.paths.runtime,
-            RuntimeRecord(
-                card_id=assembly.card.id,
-                boot_id=runtime_record.current_boot_id(),
-                mono_raw_ns=now_ns,
-                card_tai_ns=state.tai_ns(now_ns),
-                discipline=discipline,
-            ),
+        record = RuntimeRecord(
+            card_id=assembly.card.id,
+            boot_id=runtime_record.current_boot_id(),
+            mono_raw_ns=now_ns,
+            card_tai_ns=state.tai_ns(now_ns),
+            discipline=discipline,
         )
+        folder, reason = self._config.paths.runtime, None
+        try:
+            runtime_record.save(folder, record)
+        except OSError as error:
+            why = error.strerror or error
+            reason = f"cannot be written to {folder} ({why}): a restart would begin afresh; make room there"
+        self._troubles.note("runtime-record", reason)
 
 
 def _begins_anew(assembly: Assembly) -> bool:

@@ -51,6 +51,14 @@ class ClockStepped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockMoved:
+    """Against the host's clock the card's clock has jumped by this, and no step of ours explains it."""
+
+    delta_ns: int
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFault:
     """A source stopped working: ``gnss``, ``pps``, ``oscillator``, ``card``, ``actuator``."""
 
@@ -98,13 +106,15 @@ class WitnessVerdict:
     """What the other sources of time say of the reference; comes when it changes.
 
     ``against`` is why it must not be followed, None when nothing speaks against it any more. By at most
-    ``doubt_ns`` and ``doubt_ppb`` it may have led the clock astray already.
+    ``doubt_ns`` and ``doubt_ppb`` it may have led the clock astray already. ``disputed``: no majority speaks
+    against it, there is only none for it.
     """
 
     against: str | None
     doubt_ns: float
     doubt_ppb: float
     mono_ns: int
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +137,7 @@ Event = (
     | OscillatorReport
     | SteeringApplied
     | ClockStepped
+    | ClockMoved
     | SourceFault
     | SourceRestored
     | Command

@@ -247,7 +247,7 @@ class CoreServer:
         try:
             request = REQUEST.validate_json(bytes(line))
         except ValidationError:
-            self._malformed(connection, "not a request; known kinds: report, command, ping")
+            self._malformed(connection, "not a request; known kinds: report, command, rehearse, ping")
             return
         self.counters["requests"] += 1
         self._answer(connection, self._replies.to(request), close_after=False)

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 FOLDER: Final = "learnt"
 SAVE_EVERY_NS: Final = 600 * NS_PER_S
 MAX_BYTES: Final = 1 << 20
+CLOSE_S: Final = 2.0
+"""So long the end waits for a disk; what was learnt since the last write is worth no more."""
 ALARM: Final = "learnt-state"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.:_-]")
 
@@ -52,7 +54,7 @@ class LearntState:
                 return _read(path)
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, RecursionError) as error:
+            except (OSError, ValueError, ArithmeticError, RecursionError) as error:
                 self._put_aside(path, str(error))
         return None
 
@@ -74,15 +76,25 @@ class LearntState:
         self._writing.start()
 
     def close(self, record: Mapping[str, Any] | None) -> None:
-        """The last word, at the end of the process."""
-        if self._writing is not None:
-            self._writing.join()
-        if record is not None:
-            self.save(record)
+        """The last word, when the card is let go. A disk that hangs is given up after ``CLOSE_S``."""
+        before = self._writing
+
+        def finish() -> None:
+            if before is not None:
+                before.join()
+            if record is not None:
+                self.save(record)
+
+        last = threading.Thread(target=finish, name="learnt-state-last", daemon=True)
+        last.start()
+        last.join(CLOSE_S)
+        if last.is_alive():
+            log.error("what was learnt is not on the disk after %g s path=%s", CLOSE_S, self.path)
 
     def save(self, record: Mapping[str, Any]) -> None:
         """Write the file so that a reader, or a power cut, finds the old or the new one, whole."""
-        temporary = self.path.with_suffix(f".{os.getpid()}.new")
+        # One that was given up may still hang in its own file.
+        temporary = self.path.with_suffix(f".{os.getpid()}.{threading.get_native_id()}.new")
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
             with temporary.open("w", encoding="utf-8") as file:
@@ -95,6 +107,8 @@ class LearntState:
             _sync_folder(self.path.parent)
         except (OSError, ValueError) as error:
             log.error("what was learnt cannot be kept reason=%s", error)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def alarm(self, mono_ns: int) -> Alarm | None:
         """The problem as an event for the discipline."""

@@ -49,6 +49,9 @@ DELAYS_KEPT: Final = 64
 LEAP_EVERY_NS: Final = 60 * NS_PER_S
 MAX_AGE_NS: Final = NS_PER_S
 """A packet stamp is turned into the host's raw clock this soon after, or not at all."""
+BRACKETS: Final = 3
+MAX_HALF_WIDTH_NS: Final = 20_000.0
+"""Of the better of so many comparisons of the host's two clocks; a busy host's are worth nothing."""
 
 WITNESSES: Final = "witnesses"
 """Key of the case against the reference in the runtime record."""
@@ -108,9 +111,11 @@ class SptpPeer:
 
     def _reading(self, sample: Sample, accuracy_ns: float, group: str) -> tuple[int, Reading] | None:
         state = self._host_map()
-        age_ns = _realtime_age_ns(sample.t2_host_ns)
-        now_ns = self._timebase.mono_ns()
+        now_ns, realtime_ns, half_ns = _host_clocks(self._timebase)
+        age_ns = realtime_ns - sample.t2_host_ns
         if state is None or now_ns > state.valid_until_raw_ns or not 0 <= age_ns <= MAX_AGE_NS:
+            return None
+        if half_ns > MAX_HALF_WIDTH_NS:
             return None
         host_tai_ns = sample.t2_host_ns + sample.utc_offset_s * NS_PER_S
         card_minus_host_ns = state.tai_ns(now_ns - age_ns) - host_tai_ns
@@ -122,7 +127,7 @@ class SptpPeer:
             offset_ns=card_minus_host_ns + sample.offset_ns - self._peer.delay_ns,
             # Half of what the delay varies by is what one way may vary by unseen.
             sigma_ns=max(LEAST_SIGMA_NS, (statistics.median(self._delays) - least_ns) / 2.0),
-            bias_ns=uncertainty_ns + accuracy_ns + state.error_ns,
+            bias_ns=uncertainty_ns + accuracy_ns + state.error_ns + half_ns,
             group=None if self._peer.group else group,
         )
         return now_ns - age_ns, reading
@@ -141,6 +146,7 @@ class SptpPeer:
         return [
             peer_word(
                 self._peer.name,
+                grandmaster=announce.grandmaster,
                 utc_offset_s=announce.utc_offset_s,
                 valid=bool(flags & HeaderFlag.UTC_OFFSET_VALID),
                 leap61=bool(flags & HeaderFlag.LEAP61),
@@ -180,10 +186,15 @@ class PhcPeer:
 
     def open(self) -> None:
         """Open the device, anew after a failure."""
-        if self._phc is not None:
-            self._phc.close()
+        self.close()
         self._phc = Phc(self._peer.device)
         self._comparer = CrossComparer(self._phc, window_adjust=lambda: 0, tick_ns=0)
+
+    def close(self) -> None:
+        """Close the device."""
+        if self._phc is not None:
+            self._phc.close()
+            self._phc = None
 
     def read(self) -> tuple[int, Reading] | None:
         """Compare both clocks by way of the host's; None while that cannot be done."""
@@ -213,6 +224,9 @@ class PulsePeer:
     def open(self) -> None:
         """Switch the timestamper on."""
         self._channel.enable()
+
+    def close(self) -> None:
+        """Nothing: the timestamper is the card's."""
 
     def read(self) -> tuple[int, Reading] | None:
         """The newest edge, if there is a new one."""
@@ -264,6 +278,7 @@ def peer_runners(
                 timebase,
                 period_s=0.2 if peer.kind == "receiver" else 1.0,
                 start=source.open,
+                stop=source.close,
             )
         )
     return runners
@@ -280,6 +295,8 @@ def _uncertainty_ns(peer: PeerConfig) -> float:
     return OTHER_UNCERTAINTY_NS if peer.uncertainty_ns is None else peer.uncertainty_ns
 
 
-def _realtime_age_ns(realtime_ns: int) -> int:
-    """How long ago that was by CLOCK_REALTIME, which in so short a time is the raw clock."""
-    return time.time_ns() - realtime_ns
+def _host_clocks(timebase: Timebase) -> tuple[int, int, float]:
+    """The raw clock, CLOCK_REALTIME at the same instant, and what that may be wrong by, all in ns."""
+    brackets = [(timebase.mono_ns(), time.time_ns(), timebase.mono_ns()) for _ in range(BRACKETS)]
+    before_ns, realtime_ns, after_ns = min(brackets, key=lambda bracket: bracket[2] - bracket[0])
+    return (before_ns + after_ns) // 2, realtime_ns, (after_ns - before_ns) / 2

@@ -82,16 +82,21 @@ class Publisher:
         self.clock_identity = identity
 
     def publish(
-        self, host: MapState | None, ptp: PtpServer | None, nic: MapState | None = None
+        self,
+        host: MapState | None,
+        ptp: PtpServer | None,
+        nic: MapState | None = None,
+        alarms: tuple[str, ...] = (),
     ) -> CoreReport:
         """Put the announced data on the page and return the report.
 
         ``host`` is the line from the host's raw clock to TAI, ``nic`` that from the NIC's clock, which is
-        used with hardware stamps.
+        used with hardware stamps. ``alarms`` are the process's own, beside those of the clock.
         """
         now_ns = self._timebase.mono_ns()
         snapshot = self._with_flight(self._assembly.engine.discipline.snapshot(now_ns))
         snapshot = self._with_stamps(snapshot, ptp, now_ns)
+        snapshot = dataclasses.replace(snapshot, alarms=(*snapshot.alarms, *alarms))
         hardware = ptp is not None and ptp.hardware_stamps
         port = nic if hardware else host
         narrow = plane_bounds(snapshot.bound_at_ns(now_ns), host, port, hardware=hardware)

@@ -7,6 +7,7 @@ a test is not used, and the reason is said.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MAX_RATE_PPM: Final = 300.0
 """Host crystal against card: anything more is a clock that was set, not one that ran."""
 MAX_READ_NS: Final = 2_000_000
 MAX_AGE_S: Final = 86_400.0
+EPOCHS: Final = range(1 << 31)
+"""It is published in 32 bits, and goes on from here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ def current_boot_id() -> str:
 
 
 def save(directory: Path, record: RuntimeRecord) -> None:
-    """Write the record so that a reader sees the old or the new one, whole."""
+    """Write the record so that a reader sees the old or the new one, whole. Raises ``OSError``."""
     document = {
         "version": VERSION,
         "card_id": record.card_id,
@@ -51,8 +54,25 @@ def save(directory: Path, record: RuntimeRecord) -> None:
         "discipline": record.discipline,
     }
     temporary = directory / f"{NAME}.{os.getpid()}.new"
-    temporary.write_text(json.dumps(document), encoding="utf-8")
-    temporary.replace(directory / NAME)
+    try:
+        temporary.write_text(json.dumps(document), encoding="utf-8")
+        temporary.replace(directory / NAME)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def last_epoch(directory: Path, boot_id: str) -> int | None:
+    """The epoch that was last recorded on this boot, by a record that need not fit otherwise."""
+    try:
+        document = json.loads((directory / NAME).read_text(encoding="utf-8"))
+        epoch = document["discipline"]["epoch"]
+        if document["boot_id"] != boot_id or type(epoch) is not int:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return epoch if epoch in EPOCHS else None
 
 
 def load(

@@ -56,13 +56,18 @@ class SourceRunner:
         period_s: float,
         start: Callable[[], None] | None = None,
         wait: Callable[[float], object] | None = None,
+        stop: Callable[[], None] | None = None,
     ) -> None:
-        """``wait`` returns when there may be something to poll, at latest after the given seconds."""
+        """``wait`` returns when there may be something to poll, at latest after the given seconds.
+
+        ``stop`` gives back what ``start`` took; it is called once, at the end.
+        """
         self.name = name
         self.period_s = period_s
         self.wait = wait
         self._poll = poll
         self._start = start
+        self._stop = stop
         self._timebase = timebase
         self._failures = 0
         self._reported = False
@@ -88,6 +93,11 @@ class SourceRunner:
             self.last_error = None
             events.insert(0, SourceRestored(source=self.name, mono_ns=now_ns))
         return events
+
+    def close(self) -> None:
+        """The end: give back what the source holds. Harmless when it never began."""
+        if self._stop is not None:
+            self._stop()
 
     def _failed(self, error: TimeCardError) -> Sequence[Event]:
         now_ns = self._timebase.mono_ns()
@@ -285,7 +295,8 @@ class SourceThread(threading.Thread):
     """Repeats ``runner.step`` and queues what it says.
 
     When the queue is full the oldest sample goes: a late sample is worth less than a new one. An exception
-    that is not a device's error is a bug: it is handed to ``on_crash`` and ends the process.
+    that is not a device's error is a bug: it is handed to ``on_crash`` and ends the process. The runner is
+    closed by its own thread, so that one that hangs in a read is closed too, when it comes back.
     """
 
     def __init__(
@@ -312,6 +323,8 @@ class SourceThread(threading.Thread):
                 self._pause()
         except Exception as error:  # noqa: BLE001 - the one place where a bug of a source thread leaves it
             self._on_crash(error)
+        finally:
+            self._runner.close()
 
     def _pause(self) -> None:
         runner = self._runner

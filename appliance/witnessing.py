@@ -26,6 +26,7 @@ FRESH_NS: Final = 5_000_000_000
 SETTLE_NS: Final = 1_050_000_000
 """After a step of the clock."""
 WITHOUT_CLOCK: Final = frozenset({ClockState.FREE_RUN, ClockState.ACQUIRING})
+FOLLOWING: Final = frozenset({ClockState.LOCKED, ClockState.RECOVERING})
 UNSTEERED: Final = frozenset({ClockState.LOCKED, ClockState.HOLDOVER, ClockState.HOLDOVER_EXPIRED})
 """The clock's rate is that of its oscillator, or of a reference that its oscillator does not contradict."""
 JUMPS: Final = 2.0
@@ -92,8 +93,12 @@ class Witnessing:
         """Compare all sources; the verdict when it changed."""
         pilot = self._discipline.pilot
         state = pilot.machine.state
-        if state in WITHOUT_CLOCK:
+        if self._discipline.resuming:  # the record's clock is known as soon as the card answers
+            return []
+        if state in WITHOUT_CLOCK or (self.acts and self._witness.told_against and state in FOLLOWING):
+            # The second: the pilot has released a reference that was only disputed.
             self._witness.forgive()
+        if state in WITHOUT_CLOCK:
             readings, steady_ppb = {}, None
         else:
             readings = self._readings(mono_ns)
@@ -105,7 +110,11 @@ class Witnessing:
         doubt = case.doubt
         return [
             WitnessVerdict(
-                against=case.against, doubt_ns=doubt.phase_ns, doubt_ppb=doubt.rate_ppb, mono_ns=mono_ns
+                against=case.against,
+                doubt_ns=doubt.phase_ns,
+                doubt_ppb=doubt.rate_ppb,
+                mono_ns=mono_ns,
+                disputed=case.disputed,
             )
         ]
 

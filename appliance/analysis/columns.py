@@ -41,9 +41,11 @@ def choose_columns(names: Sequence[str], count: int, options: ReadOptions) -> Co
         candidates = [i for i in range(count) if i != time and not (names and is_time_name(names[i]))]
         with_unit = [i for i in candidates if names and split_name(names[i])[1]]
         candidates = with_unit or candidates
-        if len(candidates) != 1:
+        if not candidates:
+            raise AnalysisError("no column with numbers")
+        if len(candidates) > 1:
             known = ", ".join(names[i] for i in candidates) if names else f"2 to {count}"
-            raise AnalysisError(f"which column? choose with --column: {known or 'none is left'}")
+            raise AnalysisError(f"which column? choose with --column: {known}")
         value = candidates[0]
     return Columns(
         count,

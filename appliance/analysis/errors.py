@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from appliance.printable import printable
+
 
 class AnalysisError(Exception):
     """The analysis cannot be made as asked."""
-
-
-def printable(text: str) -> str:
-    """``text`` of a file as one line that does nothing to a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class InputError(AnalysisError):

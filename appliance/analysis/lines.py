@@ -22,7 +22,8 @@ from appliance.analysis.errors import InputError
 STANDARD_INPUT: Final = "-"
 MAX_LINE_BYTES: Final = 65_536
 MAX_LINES: Final = 50_000_000
-MAX_DOCUMENT_BYTES: Final = 64 << 20
+MAX_DOCUMENT_BYTES: Final = 16 << 20
+"""Its objects take thirty times as much."""
 HEAD_BYTES: Final = 65_536
 _BLOCK_BYTES: Final = 1 << 20
 _DAMAGED: Final = (EOFError, zlib.error, lzma.LZMAError)

@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.analysis.errors import AnalysisError, InputError, printable
+from appliance.analysis.errors import AnalysisError, InputError
 from appliance.analysis.recording import Array, ReadOptions, Recording
 from appliance.analysis.units import FRACTIONAL, SECONDS, Kind, Unit
+from appliance.printable import printable
 
 Places = NDArray[np.int64]
 Marks = NDArray[np.bool_]

@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 HOST_CRYSTAL_PPB: Final = 200.0
 """What the host's crystal may do beyond what the clock map saw of it, until the next comparison."""
-QUIET_NS: Final = 3 * NS_PER_S
-"""After a jump that only the clock map saw: by then pulses of the reference were compared with the clock."""
 EVERYBODY: Final = 0o644
 GROUP_ONLY: Final = 0o640
 
@@ -37,10 +35,9 @@ class BoundPublisher:
     def __init__(self, page: Path, *, group: str | None = None, fbclock_page: Path | None = None) -> None:
         """Make the pages, which claim nothing yet. Raises ``OSError`` with a text that says what to do.
 
-        With a ``group`` the page is for its members; without one, for everybody.
+        With a ``group`` the pages are for its members; without one, for everybody who gets into the folder.
         """
         self._report: CoreReport | None = None
-        self._quiet_until_raw_ns = 0
         self._leap: UtcWords | None = None
         self._fbclock: _native.FbclockPage | None = None
         self._fbclock_version = 0
@@ -49,7 +46,7 @@ class BoundPublisher:
             self._page = _native.Page(file, pid, start_ticks(pid) or 0)
         if fbclock_page is not None:
             self._fbclock_version = fbclock.version_of(fbclock_page)
-            with _new_file(fbclock_page, fbclock.file_size(self._fbclock_version), None) as file:
+            with _new_file(fbclock_page, fbclock.file_size(self._fbclock_version), group) as file:
                 self._fbclock = _native.FbclockPage(file, self._fbclock_version)
 
     def note(self, report: CoreReport) -> None:
@@ -57,25 +54,17 @@ class BoundPublisher:
         self._report = report
 
     def disrupt(self) -> None:
-        """The card's clock was stepped or lost: refuse until a later report, and a map made since."""
+        """The card's clock was stepped by whomever, or lost: refuse until a later report, and a map since."""
         report, self._report = self._report, None
         if report is not None:
             self._publish(_refused(report, Refusal.DISRUPTED))
 
-    def jumped(self, raw_ns: int) -> None:
-        """The card's clock is not where it should be, and nobody here moved it: wait for the reference."""
-        self._quiet_until_raw_ns = raw_ns + QUIET_NS
-        log.warning("bound withheld: the card's clock and the host's have jumped against one another")
-
     def write(self, state: MapState) -> None:
         """The page for this map."""
         report = self._report
-        if report is None:
-            return
-        if state.anchor_raw_ns < self._quiet_until_raw_ns:
-            self._publish(_refused(report, Refusal.DISRUPTED))
-        elif self._publish(page_data(report, state)):
-            self.jumped(state.anchor_raw_ns)  # the host slept: card and host are compared afresh
+        if report is not None and self._publish(page_data(report, state)):
+            log.warning("bound withheld: the host has slept")  # card and host are compared afresh
+            self.disrupt()
 
     def close(self) -> None:
         """Readers refuse from now on. Harmless when closed."""
@@ -147,14 +136,18 @@ def _new_file(path: Path, size: int, group: str | None) -> Iterator[int]:
     """A file of zeros that takes the place of the one at ``path`` when the body has filled it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     gid = -1 if group is None else _gid_of(group)
+    cure = folder = "make its folder writable, or name another one"
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
         file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(file, size)
+            cure = "free some space there"
+            os.posix_fallocate(file, 0, size)  # a store to a page that a full tmpfs cannot give is a SIGBUS
             yield file
+            cure = f'the user of the daemon must be a member of paths.group "{group}"'
             os.fchown(file, -1, gid)
+            cure = folder
             os.fchmod(file, EVERYBODY if group is None else GROUP_ONLY)
             temporary.rename(path)
         finally:
@@ -163,7 +156,7 @@ def _new_file(path: Path, size: int, group: str | None) -> Iterator[int]:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"cannot make the page {path} ({error.strerror}): make its folder writable, or name another one",
+            f"cannot make the page {path} ({error.strerror}): {cure}",
         ) from error
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 
+from appliance.ensemble.member import ABSENT_NS
 from appliance.ensemble.values import Doubt, Estimate, MemberView, Reading, Source, Standing
 
 WINDOW: Final = 400
@@ -77,6 +78,7 @@ class ChauvenetScheme:
         self._windows = {name: ChauvenetWindow() for name in self._sources}
         self._counts = dict.fromkeys(self._sources, 0.0)
         self._out: dict[str, str] = {}
+        self._heard_ns: dict[str, int] = {}
         self._limit, self._leak = limit, leak
 
     def stepped(self, delta_ns: float) -> None:
@@ -84,12 +86,23 @@ class ChauvenetScheme:
         for window in self._windows.values():
             window.stepped(delta_ns)
 
+    def settle(self) -> None:
+        """Nothing: a window forgets by itself."""
+
     def update(
         self, mono_ns: int, readings: Mapping[str, Reading], *, steady_ppb: float | None = None
     ) -> Estimate:
-        """Take one second's readings; time and our own rate play no part in this scheme."""
-        del mono_ns, steady_ppb
+        """Take one second's readings; our own rate plays no part in this scheme."""
+        del steady_ppb
+        for name in readings:
+            if mono_ns - self._heard_ns.get(name, mono_ns) > ABSENT_NS:  # its past is another one's
+                self._windows[name] = ChauvenetWindow()
+            self._heard_ns[name] = mono_ns
         valid = [name for name in self._sources if name in readings and self._judge(name, readings[name])]
+        for name in [name for name in self._out if self._sources[name].trusted and name in readings]:
+            if not any(_contradict(readings[name], readings[other]) for other in valid):
+                del self._out[name]
+                self._counts[name] = 0.0
         inverse = {name: 1.0 / max(readings[name].sigma_ns, 1e-6) ** 2 for name in valid}
         total = sum(inverse.values())
         weights = {name: value / total for name, value in inverse.items()}
@@ -142,3 +155,9 @@ class ChauvenetScheme:
             weight=weight,
             evidence=self._out.get(source.name),
         )
+
+
+def _contradict(one: Reading, other: Reading) -> bool:
+    """By more than both claim: a change of scatter or of our own clock is no case against a reference."""
+    reach_ns = one.bias_ns + other.bias_ns + K * (one.sigma_ns + other.sigma_ns)
+    return abs(one.offset_ns - other.offset_ns) > reach_ns

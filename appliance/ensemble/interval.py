@@ -73,6 +73,13 @@ class IntervalScheme:
         for member in self._members.values():
             member.stepped(delta_ns)
 
+    def settle(self) -> None:
+        """Rates are learnt anew: the longest window would hold the excursion for hours."""
+        self._disputes.clear()
+        for member in self._members.values():
+            if not member.out:
+                member.slopes.clear()
+
     def update(
         self, mono_ns: int, readings: Mapping[str, Reading], *, steady_ppb: float | None = None
     ) -> Estimate:
@@ -293,6 +300,7 @@ class IntervalScheme:
                 for name, member in self._members.items()
             },
             doubts=doubts,
+            unsettled=bool(self._disputes),
         )
 
 

@@ -76,6 +76,8 @@ class Member:
 
     def hear(self, mono_ns: int, reading: Reading) -> Interval:
         """Take a reading; returns what it claims."""
+        if self._heard_ns is not None and self.absent(mono_ns):
+            self._return()
         before = self.reading
         lately = self._heard_ns is not None and mono_ns - self._heard_ns <= GAP_NS
         if before is not None and before is not reading and lately:  # one reading may count for some seconds
@@ -85,6 +87,16 @@ class Member:
         self.slopes.add(mono_ns, reading.offset_ns, self.sigma_ns)
         half_ns = self.half_width_ns(reading)
         return Interval(self.name, self.group, reading.offset_ns - half_ns, reading.offset_ns + half_ns)
+
+    def _return(self) -> None:
+        """It may be another one now: like a newcomer it has to agree before it counts as a member.
+
+        The reference has the discipline's own checks of a return.
+        """
+        if self.standing is Standing.MEMBER and not self.source.trusted:
+            self.standing, self.spell = Standing.JOINING, 0
+            self.slopes.clear()
+            self.place = Place()
 
     def half_width_ns(self, reading: Reading) -> float:
         """Of its interval."""
@@ -116,9 +128,9 @@ class Member:
         self.rate_run.clear()
 
     def relapse(self) -> None:
-        """Odd: the good spell begins anew, and for one that is out what its rate was is of no interest."""
+        """Odd: the good spell begins anew, and what its rate was is of no interest unless it is a member."""
         self.spell = 0
-        if self.out:
+        if self.standing is not Standing.MEMBER:
             self.slopes.clear()
 
     def has_mended(self, readings: int) -> bool:

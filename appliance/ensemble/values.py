@@ -88,6 +88,8 @@ class Estimate:
     members: Mapping[str, MemberView]
     doubts: Mapping[str, Doubt]
     """For each source that is out, or disputed."""
+    unsettled: bool = False
+    """A vote has no majority now, if only for a moment."""
 
     @property
     def alarms(self) -> dict[str, str]:
@@ -118,4 +120,8 @@ class Scheme(Protocol):
 
     def stepped(self, delta_ns: float) -> None:
         """Our clock was stepped: all that is remembered moves along."""
+        ...
+
+    def settle(self) -> None:
+        """A case is closed: what was read while it was open is no evidence for another one."""
         ...

@@ -57,7 +57,12 @@ class Case:
     """Why it must not be followed; None: it may."""
     doubt: Doubt
     """How far it may have led us astray."""
+    disputed: bool = False
+    """No majority has convicted it: there is only none that clears it."""
 
+
+DISPUTE_MOST: Final = Doubt(phase_ns=10_000.0, rate_ppb=10.0)
+"""What is disputed counts no more than this: it may be a single peer that names any figure."""
 
 CLEARED: Final = Case(against=None, doubt=Doubt())
 
@@ -77,20 +82,28 @@ class Witness:
         self._then: dict[str, float] = {}
         """Distances from before the reference lost its case."""
         self._alone_since_ns: int | None = None
+        self._unknown_since_ns: int | None = None
+        """Since when no witness that knew the place has been a member."""
         self._kept_ns = 0
+
+    @property
+    def told_against(self) -> bool:
+        """An open case that an earlier tick has told of."""
+        return self._told.against is not None
 
     def tick(
         self, mono_ns: int, readings: Mapping[str, Reading], *, steady_ppb: float | None = None
     ) -> Case | None:
         """One second; returns the verdict when it changed. Arguments as of ``Scheme.update``."""
         estimate = self.estimate = self._scheme.update(mono_ns, readings, steady_ppb=steady_ppb)
-        self._relate(mono_ns, readings)
+        self._relate(mono_ns, readings, keep=not estimate.unsettled)
         if self.case.against is None:
             doubt = estimate.doubts.get(self.reference)
             if doubt is not None:
-                evidence = estimate.members[self.reference].evidence
-                self._open(Case(against=evidence or estimate.reason or "disputed", doubt=doubt))
-        elif self._acquitted(estimate) or self._alone_too_long(mono_ns, estimate):
+                self._open(self._made(estimate, doubt))
+        elif self.case.disputed and estimate.members[self.reference].standing is Standing.EVICTED:
+            self.case = self._made(estimate, estimate.doubts[self.reference])  # a majority has been found
+        elif self._acquitted(mono_ns, estimate) or self._alone_too_long(mono_ns, estimate):
             self._close()
         if self.case is self._told:
             return None
@@ -110,7 +123,10 @@ class Witness:
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able, for a restart: an open case is not to be won by it. Empty without one."""
-        return {} if self.case.against is None else {"against": self.case.against, "places": dict(self._then)}
+        case = self.case
+        if case.against is None:
+            return {}
+        return {"against": case.against, "disputed": case.disputed, "places": dict(self._then)}
 
     def take_up(self, record: object) -> None:
         """Go on with the case of a record; one that does not make sense is as good as none.
@@ -120,15 +136,29 @@ class Witness:
         if not isinstance(record, Mapping) or not isinstance(record.get("against"), str):
             return
         places = record.get("places")
-        known = places.items() if isinstance(places, Mapping) else ()
-        self._open(Case(against=record["against"][:MAX_EVIDENCE], doubt=Doubt()))
-        self._then = {
+        known = {
             name: float(place_ns)
-            for name, place_ns in known
+            for name, place_ns in (places.items() if isinstance(places, Mapping) else ())
             if name in self._sources and isinstance(place_ns, int | float) and math.isfinite(place_ns)
         }
+        if not known:  # nobody of these sources could ever clear the reference
+            return
+        disputed = record.get("disputed") is True
+        self._open(Case(against=record["against"][:MAX_EVIDENCE], doubt=Doubt(), disputed=disputed))
+        self._then = known
 
     # ------------------------------------------------------------------ the case
+
+    def _made(self, estimate: Estimate, doubt: Doubt) -> Case:
+        view = estimate.members[self.reference]
+        disputed = view.standing is not Standing.EVICTED
+        if disputed:
+            doubt = Doubt(
+                phase_ns=min(doubt.phase_ns, DISPUTE_MOST.phase_ns),
+                rate_ppb=min(doubt.rate_ppb, DISPUTE_MOST.rate_ppb),
+            )
+        against = view.evidence or estimate.reason or "disputed"
+        return Case(against=against, doubt=doubt, disputed=disputed)
 
     def _open(self, case: Case) -> None:
         self.case = case
@@ -137,16 +167,18 @@ class Witness:
             for name, relation in self._relations.items()
         }
         self._relations.clear()
-        self._alone_since_ns = None
+        self._alone_since_ns = self._unknown_since_ns = None
 
     def _close(self) -> None:
         self.case = CLEARED
         self._scheme.held_out = None
+        self._scheme.settle()
         self._then.clear()
+        self._relations.clear()
 
-    def _acquitted(self, estimate: Estimate) -> bool:
-        """The reference lies where it lay, and the scheme has it back."""
-        in_place = self._in_place(estimate)
+    def _acquitted(self, mono_ns: int, estimate: Estimate) -> bool:
+        """The reference lies where it lay, if anybody is left who knows, and the scheme has it back."""
+        in_place = self._in_place(estimate) or self._unknown_too_long(mono_ns, estimate)
         self._scheme.held_out = None if in_place else self.reference
         back = estimate.members[self.reference].standing is Standing.MEMBER and estimate.offset_ns is not None
         return in_place and back
@@ -168,6 +200,15 @@ class Witness:
         noise_ns = [(view.sigma_ns or 0.0) / math.sqrt(RELATION_S / 10.0) for view in (reference, witness)]
         return PLACE_K * math.hypot(*wander_ns, *noise_ns)
 
+    def _unknown_too_long(self, mono_ns: int, estimate: Estimate) -> bool:
+        """Nobody who knew the place is a member any more: decommissioned, or odd itself."""
+        if any(estimate.members[name].standing is Standing.MEMBER for name in self._then):
+            self._unknown_since_ns = None
+            return False
+        if self._unknown_since_ns is None:
+            self._unknown_since_ns = mono_ns
+        return mono_ns - self._unknown_since_ns >= RELEASE_NS
+
     def _alone_too_long(self, mono_ns: int, estimate: Estimate) -> bool:
         witnesses = (view for name, view in estimate.members.items() if name != self.reference)
         if any(view.offset_ns is not None for view in witnesses):
@@ -177,7 +218,8 @@ class Witness:
             self._alone_since_ns = mono_ns
         return mono_ns - self._alone_since_ns >= RELEASE_NS
 
-    def _relate(self, mono_ns: int, readings: Mapping[str, Reading]) -> None:
+    def _relate(self, mono_ns: int, readings: Mapping[str, Reading], *, keep: bool) -> None:
+        """``keep``: all agree, so that this is where the reference belongs."""
         reference = readings.get(self.reference)
         if reference is None:
             return
@@ -190,7 +232,7 @@ class Witness:
                 self._relations[name] = Relation(distance_ns)
             else:
                 relation.follow(distance_ns)
-        if mono_ns - self._kept_ns >= KEEP_EVERY_NS:
+        if keep and mono_ns - self._kept_ns >= KEEP_EVERY_NS:
             self._kept_ns = mono_ns
             for relation in self._relations.values():
                 if relation.count >= RELATION_S / 2:

@@ -32,6 +32,15 @@ MAX_NODES: Final = 1_000_000
 MAX_ARRAY_BYTES: Final = 64 << 20
 _DTYPES: Final = ("<f8", "<i8", "|b1")
 _PLAIN: Final = (str, int, float, bool)
+_NONSENSE: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def capture(root: object, leave_out: Iterable[str] = ()) -> list[Any]:
@@ -45,7 +54,7 @@ def restore(root: object, nodes: object) -> None:
         if not isinstance(nodes, list) or not 0 < len(nodes) <= MAX_NODES:
             raise ValueError("no list of nodes")
         _Restore(root, nodes)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except _NONSENSE as error:
         raise FlightError(f"the state recorded at the start does not fit this version ({error})") from error
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Mapping
@@ -20,11 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+log = logging.getLogger(__name__)
+
 MAGIC: Final = b"TCFLIGHT"
 FORMAT: Final = 1
 FRAME: Final = struct.Struct("<II")
-MAX_FRAME_BYTES: Final = 64 << 20
-_NAME: Final = re.compile(r"(\d{6,12})-\d{8}T\d{6}Z\.flight", re.ASCII)
+MAX_FRAME_BYTES: Final = 16 << 20
+_NAME: Final = re.compile(r"(\d{6,})-\d{8}T\d{6}Z\.flight", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,20 +91,40 @@ class OpenFile:
 
 
 def numbered(directory: Path) -> list[tuple[int, Path]]:
-    """Flight records of a directory, oldest first; other files do not count."""
+    """Flight records of a directory, oldest first; what is no regular file of such a name does not count."""
     matches = ((_NAME.fullmatch(path.name), path) for path in directory.iterdir())
-    return sorted((int(match[1]), path) for match, path in matches if match)
+    return sorted((int(match[1]), path) for match, path in matches if match and _size(path) is not None)
 
 
 def keep_within(directory: Path, total_bytes: int, newest: Path) -> None:
-    """Delete the oldest records until the rest takes ``total_bytes`` at most; never the newest."""
-    files = [(path, path.stat().st_size) for _, path in numbered(directory) if path != newest]
+    """Delete the oldest records until the rest takes ``total_bytes`` at most; never the newest.
+
+    What cannot be deleted stays and is logged: the newest one is written all the same.
+    """
+    try:
+        files = [(path, _size(path) or 0) for _, path in numbered(directory) if path != newest]
+    except OSError as error:
+        log.warning("old flight records cannot be found directory=%s reason=%s", directory, error)
+        return
     total = sum(size for _, size in files)
     for path, size in files:
         if total <= total_bytes:
             return
-        path.unlink()
-        total -= size
+        try:
+            path.unlink()
+        except OSError as error:
+            log.warning("an old flight record cannot be deleted path=%s reason=%s", path, error)
+        else:
+            total -= size
+
+
+def _size(path: Path) -> int | None:
+    """Of a regular file; None for anything else, a symbolic link included."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def sync_directory(directory: Path) -> None:

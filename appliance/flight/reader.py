@@ -14,7 +14,9 @@ from appliance.flight.files import FORMAT, FRAME, MAGIC, MAX_FRAME_BYTES
 from appliance.flight.shapes import Unpacker
 from appliance.timescale.discipline_config import DisciplineConfig
 
-MAX_START_BYTES: Final = 256 << 20
+MAX_HEADER_BYTES: Final = 1 << 20
+MAX_START_BYTES: Final = 8 << 20
+"""Many times what a checkpoint takes; as objects it may be thirty times that."""
 
 
 class FlightFile:
@@ -46,7 +48,10 @@ class FlightFile:
     def _begin(self) -> None:
         if self._file.read(len(MAGIC)) != MAGIC:
             raise FlightError(f"{self.path} is no flight record")
-        self.header = self._document(self._required(), "header")
+        header = self._required()
+        if len(header) > MAX_HEADER_BYTES:
+            raise FlightError(f"{self.path}: its beginning is too large")
+        self.header = self._document(header, "header")
         if self.header.get("format") != FORMAT:
             raise FlightError(
                 f"{self.path} has format {self.header.get('format')!r}, this version reads {FORMAT}"

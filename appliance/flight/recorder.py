@@ -36,8 +36,6 @@ from timecard.timescale import NS_PER_S
 log = logging.getLogger(__name__)
 
 RETRY_NS: Final = 60 * NS_PER_S
-MAX_DEFINED: Final = 60_000
-"""Strings and shapes of a file: texts with figures in them are new every time."""
 MAX_BUFFER_BYTES: Final = 256 << 10
 NOT_STATE: Final = ("_flight", "_handlers", "_on_accept")
 """Of a discipline: what is not state but wiring."""
@@ -54,10 +52,16 @@ class FlightRecorder:
         self._packer: Packer | None = None
         """None: nothing is being written."""
         self._buffer = bytearray()
+        self._waiting = 0
+        """Records in the buffer."""
+        self._unwritten = 0
         self._begun_ns = self._retry_ns = 0
         self.problem: str | None = None
-        self.lost = 0
-        """Events and decisions that were not written."""
+
+    @property
+    def lost(self) -> int:
+        """Events, actions and decisions that were not written."""
+        return self._unwritten + self._writer.dropped
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -75,8 +79,9 @@ class FlightRecorder:
     def note(self, value: Event | Action | Decision | End) -> None:
         """Something happened or was decided."""
         if self._packer is None:
-            self.lost += 1
+            self._unwritten += 1
             return
+        self._waiting += not isinstance(value, End)
         try:
             self._buffer += self._packer.pack(value)
         except (TypeError, ValueError, struct.error) as error:
@@ -98,11 +103,7 @@ class FlightRecorder:
         elif self.problem is not None:
             log.warning("flight recorder writes again lost=%d", self.lost)
             self.problem = None
-        elif (
-            mono_ns - self._begun_ns >= limits.file_s * NS_PER_S
-            or size >= limits.file_bytes
-            or packer.defined > MAX_DEFINED
-        ):
+        elif mono_ns - self._begun_ns >= limits.file_s * NS_PER_S or size >= limits.file_bytes or packer.full:
             self._finish("continued in the next file")
             self._next_file(mono_ns, "continued")
 
@@ -141,9 +142,10 @@ class FlightRecorder:
         self._packer = Packer(VOCABULARY)
 
     def _flush(self) -> None:
-        data, self._buffer = bytes(self._buffer), bytearray()
-        if data and not self._writer.put(data):
+        if self._buffer and not self._writer.put(bytes(self._buffer), self._waiting):
             self._stop("the disk does not keep up")
+        self._buffer.clear()
+        self._waiting = 0
 
     def _finish(self, reason: str) -> None:
         if self._packer is not None:
@@ -154,6 +156,8 @@ class FlightRecorder:
     def _stop(self, problem: str) -> None:
         self._packer = None
         self._buffer.clear()
+        self._unwritten += self._waiting
+        self._waiting = 0
         if problem != self.problem:
             log.error("flight recorder stopped reason=%s", problem)
         self.problem = problem

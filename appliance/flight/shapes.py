@@ -26,10 +26,15 @@ from appliance.flight.errors import FlightError
 
 ITEM: Final = struct.Struct("<BI")
 STRING, SHAPE, VALUE = b"SFV"
-MAX_TEXT_BYTES: Final = 1 << 20
-MAX_ROW_BYTES: Final = 1 << 20
+MAX_TEXT_BYTES: Final = 256 << 10
+MAX_ROW_BYTES: Final = 256 << 10
 MAX_DEPTH: Final = 16
+MAX_DEFINED: Final = 60_000
+"""Strings and shapes of a file: texts with figures in them are new every time."""
+MAX_WEIGHT: Final = 32 << 20
+"""And the memory that they take, roughly. The reader takes twice as much of both as the recorder writes."""
 _INT64: Final = range(-(1 << 63), 1 << 63)
+_SIZES: Final = {"q": 8, "d": 8, "I": 4, "?": 1, "x": 1}
 _PACKED: Final = {"q": "q", "d": "d", "?": "?", "s": "I", "i": "I", "n": "x"}
 _NODE: Final = "x"
 """A byte for every None, tuple, mapping and dataclass: so the size of a row bounds all that is made of it."""
@@ -69,11 +74,12 @@ class Packer:
         self._vocabulary = vocabulary
         self._strings: dict[str, int] = {}
         self._shapes: dict[str, tuple[int, struct.Struct]] = {}
+        self._weight = 0
 
     @property
-    def defined(self) -> int:
-        """Strings and shapes so far."""
-        return len(self._strings) + len(self._shapes)
+    def full(self) -> bool:
+        """The stream has so many strings and shapes that another one should begin."""
+        return len(self._strings) + len(self._shapes) > MAX_DEFINED or self._weight > MAX_WEIGHT
 
     def pack(self, value: object) -> bytes:
         """The value, after what it needs to be understood; ``TypeError`` when it cannot be recorded."""
@@ -85,7 +91,7 @@ class Packer:
         if known is None:
             codes, _ = _Parser(shape, self._vocabulary).parse()
             known = self._shapes[shape] = (len(self._shapes), struct.Struct("<" + codes))
-            items.append(_text_item(SHAPE, shape))
+            items.append(self._text_item(SHAPE, shape, codes))
         items.append(ITEM.pack(VALUE, known[0]))
         items.append(known[1].pack(*row))
         return b"".join(items)
@@ -94,8 +100,13 @@ class Packer:
         number = self._strings.get(text)
         if number is None:
             number = self._strings[text] = len(self._strings)
-            items.append(_text_item(STRING, text))
+            items.append(self._text_item(STRING, text))
         return number
+
+    def _text_item(self, kind: int, text: str, codes: str = "") -> bytes:
+        data = text.encode("utf-8", "surrogatepass")
+        self._weight += _weight(len(data), codes)
+        return ITEM.pack(kind, len(data)) + data
 
     def _flatten(self, value: object, leaves: list[Leaf]) -> str:
         if value is None:
@@ -133,6 +144,7 @@ class Unpacker:
         self._vocabulary = vocabulary
         self._strings: list[str] = []
         self._shapes: list[tuple[struct.Struct, Callable[[Iterator[Any]], Any]]] = []
+        self._weight = 0
 
     def unpack(self, data: bytes) -> Iterator[Any]:
         """The values of a whole number of items."""
@@ -159,10 +171,15 @@ class Unpacker:
         if length > min(MAX_TEXT_BYTES, len(data) - at):
             raise ValueError(f"text of {length} bytes")
         text = data[at : at + length].decode("utf-8", "surrogatepass")
+        codes = ""
+        if kind == SHAPE:
+            codes, build = _Parser(text, self._vocabulary, self._strings).parse()
+        self._weight += _weight(length, codes)
+        if len(self._strings) + len(self._shapes) >= 2 * MAX_DEFINED or self._weight > 2 * MAX_WEIGHT:
+            raise ValueError("too many strings and shapes")
         if kind == STRING:
             self._strings.append(text)
         else:
-            codes, build = _Parser(text, self._vocabulary, self._strings).parse()
             self._shapes.append((struct.Struct("<" + codes), build))
         return at + length
 
@@ -206,11 +223,15 @@ class _Parser:
         if token in _PACKED:
             return _PACKED[token], self._leaf(token)
         if token == "[":
-            codes, items = self._runs("]", depth)
-            return _NODE + codes, lambda row: tuple([item(row) for item in items])
+            codes, runs = self._runs("]", depth)
+            return _NODE + codes, lambda row: tuple(
+                [build(row) for count, build in runs for _ in range(count)]
+            )
         if token == "{":
-            codes, items = self._runs("}", depth)
-            return _NODE + codes, lambda row: dict([item(row) for item in items])
+            codes, runs = self._runs("}", depth)
+            return _NODE + codes, lambda row: dict(
+                [build(row) for count, build in runs for _ in range(count)]
+            )
         if token in self._vocabulary.enums:
             members, strings = self._vocabulary.enums[token].__members__, self._strings
             return "I", lambda row: members[strings[next(row)]]
@@ -238,26 +259,30 @@ class _Parser:
             codes += inner
             builds.append(build)
         self._next(")")
+        if _size(codes) > MAX_ROW_BYTES:
+            raise ValueError("a row is too large")
         if all(build is next for build in builds):
             # Not strict: others take from the row what this one leaves.
             return codes, lambda row: made(**dict(zip(names, row, strict=False)))
         fields = tuple(zip(names, builds, strict=True))
         return codes, lambda row: made(**{name: build(row) for name, build in fields})
 
-    def _runs(self, end: str, depth: int) -> tuple[str, list[Build]]:
-        codes = ""
-        items: list[Build] = []
+    def _runs(self, end: str, depth: int) -> tuple[str, list[tuple[int, Build]]]:
+        pieces: list[str] = []
+        runs: list[tuple[int, Build]] = []
+        size = 0
         while not self._next_is(end):
-            if items:
+            if runs:
                 self._next(",")
             count = int(self._next())
             self._next("*")
             inner, build = self._shape(depth + 1)
-            if count * struct.calcsize("<" + inner) + struct.calcsize("<" + codes) > MAX_ROW_BYTES:
+            size += count * _size(inner)
+            if size > MAX_ROW_BYTES:
                 raise ValueError("a row is too large")
-            codes += inner * count
-            items += [build] * count
-        return codes, items
+            pieces.append(inner * count)
+            runs.append((count, build))
+        return "".join(pieces), runs
 
     def _next_is(self, token: str) -> bool:
         if self._tokens and self._tokens[-1] == token:
@@ -277,6 +302,11 @@ def _runs(shapes: Iterable[str]) -> str:
     return ",".join(f"{count}*{shape}" for count, shape in runs)
 
 
-def _text_item(kind: int, text: str) -> bytes:
-    data = text.encode("utf-8", "surrogatepass")
-    return ITEM.pack(kind, len(data)) + data
+def _size(codes: str) -> int:
+    """Of a row. ``struct.calcsize`` would keep what it made of the format."""
+    return sum(codes.count(code) * size for code, size in _SIZES.items())
+
+
+def _weight(length: int, codes: str) -> int:
+    """Bytes of memory that a string, or a shape with its format, takes at most."""
+    return 64 + 4 * length + (80 * length + 40 * len(codes) if codes else 0)

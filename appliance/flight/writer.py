@@ -32,6 +32,8 @@ class FlightWriter:
     def __init__(self, directory: Path, limits: Limits, *, threaded: bool = True) -> None:
         self.directory = directory
         self.limits = limits
+        self.dropped = 0
+        """Records that were taken and could not be written."""
         self._begun = 0
         self._broken: tuple[int, str] = (0, "")
         self._file: OpenFile | None = None
@@ -53,9 +55,9 @@ class FlightWriter:
         number = self._begun = self._begun + 1
         return self._do(lambda: self._open(number, header, start))
 
-    def put(self, items: bytes) -> bool:
-        """Append; False when the disk does not keep up."""
-        return self._do(lambda: self._write(items))
+    def put(self, items: bytes, records: int) -> bool:
+        """Append what holds so many records; False when the disk does not keep up."""
+        return self._do(lambda: self._write(items, records))
 
     @property
     def problem(self) -> str | None:
@@ -110,11 +112,14 @@ class FlightWriter:
 
         self._guarded(open_next)
 
-    def _write(self, items: bytes) -> None:
+    def _write(self, items: bytes, records: int) -> None:
         file = self._file
         if file is not None:
             self._guarded(lambda: file.write(items))
-            self._size = file.size if self._file is not None else 0
+        if self._file is None:
+            self.dropped += records
+        else:
+            self._size = self._file.size
 
     def _end(self) -> None:
         file, self._file = self._file, None

@@ -65,6 +65,8 @@ class LeapDesk:
         self._not_credible: str | None = None
         """What the receiver announces and cannot be."""
         self._withdrawn: ComingLeap | None = None
+        self._relied: LeapJudgement | None = None
+        """The newest judgement that was valid by a vote."""
 
     # ------------------------------------------------------------------ words in
 
@@ -139,6 +141,8 @@ class LeapDesk:
             sources=sources,
             alarms=(*alarms, *expiry_alarms(self._words.values(), tai_s)),
         )
+        if valid:
+            self._relied = self.judgement
         return self.judgement
 
     def _without_time(self) -> LeapJudgement:
@@ -162,7 +166,12 @@ class LeapDesk:
             return remembered_s, False, "no source says anything now that can be believed"
         offset_s, count = votes.most_common(1)[0]
         if offset_s is not None and 2 * count > len(words):
-            names = ", ".join(word.source for word in words if word.offset_at(tai_s) == offset_s)
+            behind = [word for word in words if word.offset_at(tai_s) == offset_s]
+            names = ", ".join(word.source for word in behind)
+            relied_s = offset_s if self._relied is None else self._relied.offset_at(tai_s)
+            if offset_s != relied_s and all(word.by_peer for word in behind):
+                why = f"{names} changed to {offset_s} s from {relied_s} s without an announced leap second"
+                return relied_s, False, why
             return offset_s, True, f"by {names}"
         said = "; ".join(f"{word.offset_at(tai_s)} s by {word.source}" for word in words)
         return remembered_s, False, f"no majority: {said}"
@@ -194,6 +203,7 @@ class LeapDesk:
         return {
             "offset_s": self.judgement.tai_minus_utc_s,
             "coming": None if coming is None else [coming.change_s, coming.at_tai_s],
+            "relied": self._relied is not None,
             "receiver": None if word is None else {name: getattr(word, name) for name in _KEPT},
         }
 
@@ -206,6 +216,8 @@ class LeapDesk:
         if isinstance(coming, list) and len(coming) == 2 and coming[0] in (-1, 1) and _whole(coming[1]):
             event = ComingLeap(*coming)
         self.judgement = replace(NOTHING_SAID, tai_minus_utc_s=record["offset_s"], coming=event)
+        if record.get("relied") is True:
+            self._relied = self.judgement
         fields = _kept(record.get("receiver"))
         if fields is not None:
             word = LeapWord(source=RECEIVER, origin=RECEIVER, mono_ns=mono_ns, **fields)

@@ -36,6 +36,8 @@ class LeapWord:
     """From then on it is worth an alarm that ``until_tai_s`` comes near; None: never."""
     trouble: str | None = None
     """Why it is not believed, whatever it says."""
+    by_peer: bool = False
+    """Heard over the network: it changes nothing by itself."""
     mono_ns: int
 
     def offset_at(self, tai_s: int | None) -> int | None:
@@ -77,11 +79,20 @@ def built_in_word(*, warn_days: int, mono_ns: int) -> LeapWord:
 
 
 def peer_word(
-    name: str, *, utc_offset_s: int, valid: bool, leap61: bool, leap59: bool, tai_s: int, mono_ns: int
+    name: str,
+    *,
+    grandmaster: bytes,
+    utc_offset_s: int,
+    valid: bool,
+    leap61: bool,
+    leap59: bool,
+    tai_s: int,
+    mono_ns: int,
 ) -> LeapWord:
     """What another server's Announce says; its flags mean the end of the day of UTC.
 
-    ``tai_s`` is our own time, so that a peer with another date announces nothing for ours.
+    Servers that follow one ``grandmaster`` repeat one word. ``tai_s`` is our own time, so that a peer with
+    another date announces nothing for ours.
     """
     change_s = leap61 - leap59
     event: ComingLeap | None = None
@@ -89,14 +100,14 @@ def peer_word(
         utc_s = tai_s - utc_offset_s
         midnight_s = (utc_s // S_PER_DAY + 1) * S_PER_DAY
         event = leap_at(change_s, midnight_s + utc_offset_s + change_s, utc_offset_s)
-    source = f"peer {name}"
     return LeapWord(
-        source=source,
-        origin=source,
+        source=f"peer {name}",
+        origin=f"grandmaster {grandmaster.hex()}",
         tai_minus_utc_s=utc_offset_s if valid else None,
         change_s=event.change_s if event else 0,
         at_tai_s=event.at_tai_s if event else None,
         until_tai_s=tai_s + PEER_S + 1,
         trouble="announces a leap second that cannot be" if (leap61 or leap59) and event is None else None,
+        by_peer=True,
         mono_ns=mono_ns,
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from appliance.events import (
     Action,
+    ClockMoved,
     ClockStepped,
     Command,
     CommandKind,
@@ -42,6 +43,7 @@ from appliance.timescale.holdover import BoundForecast
 from appliance.timescale.judgement import WITHOUT_REFERENCE
 from appliance.timescale.named_seconds import NamedSeconds
 from appliance.timescale.oscillator_watch import OVERDUE_NS, OscillatorWatch
+from appliance.timescale.phase_meter import DISAGREE_N
 from appliance.timescale.pilot import Pilot
 from appliance.timescale.publication import make_snapshot, not_ready_for_holdover
 from appliance.timescale.pulse_samples import PulseSample, PulseSamples
@@ -88,16 +90,18 @@ class Discipline:
         resume: Mapping[str, Any] | None = None,
         on_accept: Callable[[], None] = lambda: None,
         learnt: Mapping[str, Any] | None = None,
+        epoch: int = 0,
     ) -> None:
         """``resume``: a ``runtime_record`` of this boot and card; one that does not fit is dropped.
 
         ``on_accept`` is called when an operator accepts the receiver's time. ``learnt`` is an earlier run's
-        ``learnt_record``; one that does not fit is dropped with an alarm.
+        ``learnt_record``; one that does not fit is dropped with an alarm. ``epoch``: what to begin with when
+        nothing is resumed; another than that of whoever kept this clock before.
         """
         self.config = config
         self.counters: Counter[str] = Counter()
         self.alarms: dict[str, str] = {}
-        self.epoch = 0
+        self.epoch = epoch
         self.card = CardWatch()
         self.module = OscillatorWatch()
         self.health = ReferenceHealth(
@@ -142,6 +146,7 @@ class Discipline:
             OscillatorReport: self._on_oscillator,
             SteeringApplied: self._on_steering,
             ClockStepped: self._on_stepped,
+            ClockMoved: self._on_moved,
             SourceFault: self._on_fault,
             SourceRestored: self._on_restored,
             Command: self._on_command,
@@ -149,6 +154,11 @@ class Discipline:
             WitnessVerdict: self._on_witnesses,
             Tick: self._on_tick,
         }
+
+    @property
+    def resuming(self) -> bool:
+        """A runtime record waits for the card's first reading."""
+        return self._resume is not None
 
     @property
     def waiting_for(self) -> str:
@@ -293,12 +303,28 @@ class Discipline:
             self._pulse_synced = True
             self._samples.forget()
             return [SyncOscillatorPulse()]
+        meter = self._samples.meter
+        agreed = meter is not None and meter.usable
         actions = self._take(self._samples.reading(status.read_mono_ns, status.phase_ns), status.read_mono_ns)
-        if self._samples.meter is not None and self._samples.meter.disagrees:
+        if meter is not None and agreed and meter.disagrees and self._clock_moved_alone(status.read_mono_ns):
+            return actions
+        if meter is not None and meter.disagrees:
             self.alarms["phase-meter"] = "the module's phase meter disagrees with the timestamper: not used"
         else:
             self.alarms.pop("phase-meter", None)
         return actions
+
+    def _clock_moved_alone(self, mono_ns: int) -> bool:
+        """By the meter the module kept to the reference, and the timestamper says that the clock did not.
+
+        In topology A the module may have followed the reference itself, and its meter tells nothing.
+        """
+        tracker = self.pilot.tracker
+        moved_ns = None if tracker is None else tracker.rejections.all_of_ns(DISAGREE_N)
+        if moved_ns is None or self.config.topology != "B":
+            return False
+        self._set_by_others(mono_ns, round(moved_ns))
+        return True
 
     def _wants_sync(self, status: OscillatorStatus, phase_ns: float) -> bool:
         """Once, before the first lock: a meter that starts half a second off is of no use."""
@@ -348,6 +374,12 @@ class Discipline:
         self.alarms.pop("actuator", None)
         return []
 
+    def _on_moved(self, event: ClockMoved) -> list[Action]:
+        if not self._stepping(event.mono_ns):
+            self.card.time.stepped(event.delta_ns)
+            self._set_by_others(event.mono_ns, event.delta_ns)
+        return []
+
     def _on_fault(self, event: SourceFault) -> list[Action]:
         self.health.source_lost(event.source, event.mono_ns)
         self.alarms[event.source] = f"{event.source}: {event.reason}"
@@ -394,7 +426,7 @@ class Discipline:
         return self.rehearsal.begin(event, not_ready_for_holdover(self, event.mono_ns, bound_ns))
 
     def _on_witnesses(self, event: WitnessVerdict) -> list[Action]:
-        self.health.note_witnesses(event.against, event.mono_ns)
+        self.health.note_witnesses(event.against, event.mono_ns, disputed=event.disputed)
         return [] if event.against is None else self.pilot.contradicted(event)
 
     # ------------------------------------------------------------------ once a second
@@ -469,19 +501,28 @@ class Discipline:
         )
 
     def _read_clock(self, tick: Tick) -> None:
-        stepping = self._step_pending_ns is not None or tick.mono_ns < self._ignore_before_ns
-        change = self.card.tick(tick, stepping=stepping)
+        change = self.card.tick(tick, stepping=self._stepping(tick.mono_ns))
         if change is CardChange.LOST:
             self.alarms["card"] = "card: its clock cannot be read"
             self._give_up(tick.mono_ns, self.alarms["card"])
         elif change is CardChange.BACK:
             self.alarms.pop("card", None)
-        elif change is CardChange.SET_BY_OTHERS and self.pilot.tracker is not None:
-            self.epoch += 1
-            self.counters["clock_set_by_others"] += 1
-            reason = f"somebody else set the card's clock by {self.card.jump_ns / 1e6:.3f} ms"
-            self.alarms["clock-set"] = reason
-            self._give_up(tick.mono_ns, reason)
+        elif change is CardChange.SET_BY_OTHERS:
+            self._set_by_others(tick.mono_ns, self.card.jump_ns)
+
+    def _stepping(self, mono_ns: int) -> bool:
+        """A step of our own is under way: the clock may jump."""
+        return self._step_pending_ns is not None or mono_ns < self._ignore_before_ns
+
+    def _set_by_others(self, mono_ns: int, jump_ns: int) -> None:
+        """Before there is a filter nothing is claimed, and nothing lost."""
+        if self.pilot.tracker is None and self._resume is None:
+            return
+        self.epoch += 1
+        self.counters["clock_set_by_others"] += 1
+        reason = f"somebody else set the card's clock by {jump_ns / 1e6:.3f} ms"
+        self.alarms["clock-set"] = reason
+        self._give_up(mono_ns, reason)
 
     def _give_up(self, mono_ns: int, reason: str) -> None:
         """Nothing is known about the clock any more."""

@@ -6,7 +6,6 @@ before it is used.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from appliance.snapshot import ClockState
 from appliance.timescale.noise_fit import NoiseFigures
 from appliance.timescale.pilot import Pilot
+from appliance.timescale.record_fields import integer, number
 from appliance.timescale.servo import SteeringRecord
 from appliance.timescale.steersman import Steersman
 from appliance.timescale.tracking import Tracker
@@ -21,6 +21,8 @@ from timecard.timescale import NS_PER_S
 
 RECORD_VERSION: Final = 1
 SPREAD_WINDOW_S: Final = 60.0
+_CREDIBLE: Final = 1e12
+"""Neither ppb nor ns of a clock that runs are more."""
 
 
 def make_record(pilot: Pilot, epoch: int, mono_ns: int) -> dict[str, Any]:
@@ -62,12 +64,12 @@ def read_record(record: Mapping[str, Any], pilot: Pilot, mono_ns: int) -> Resume
     noise = record.get("noise")
     if isinstance(noise, Mapping):
         pilot.habits.adopt(NoiseFigures.from_record(noise))
-    epoch, written_ns = (_integer(record, name) for name in ("epoch", "mono_ns"))
+    epoch, written_ns = (integer(record, name) for name in ("epoch", "mono_ns"))
     if written_ns > mono_ns:
         raise ValueError("mono_ns lies ahead of now")
     steering_ppb, spread_ppb = (_number(record, name) for name in ("steering_ppb", "steering_spread_ppb"))
     steersman = Steersman(pilot.config, pilot.oscillator, mono_ns)
-    steersman.record = SteeringRecord(min(_integer(inner, "anchor_mono_ns"), mono_ns), steering_ppb)
+    steersman.record = SteeringRecord(min(integer(inner, "anchor_mono_ns"), mono_ns), steering_ppb)
     tracker = Tracker.from_record(inner, pilot.oscillator, pilot.gnss, steersman.record)
     down_s = (mono_ns - written_ns) / NS_PER_S
     # The last commands before the end may be missing from the record, and a module that went on alone was not
@@ -77,15 +79,5 @@ def read_record(record: Mapping[str, Any], pilot: Pilot, mono_ns: int) -> Resume
     return Resumed(tracker, steersman, epoch, down_s)
 
 
-def _integer(record: Mapping[str, Any], name: str) -> int:
-    value = record.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}, wants an integer")
-    return value
-
-
 def _number(record: Mapping[str, Any], name: str) -> float:
-    value = record.get(name)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}, wants a number")
-    return float(value)
+    return number(record, name, at_least=-_CREDIBLE, up_to=_CREDIBLE)

@@ -309,7 +309,7 @@ class Estimator:
         for field, target in (("mean", made._s), ("covariance", made._p)):
             try:
                 values = np.asarray(record.get(field), dtype=np.float64)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise ValueError(f"estimator record: {field} is not a list of numbers") from None
             if values.shape != target.shape:
                 raise ValueError(f"estimator record: {field} has shape {values.shape}, wants {target.shape}")

@@ -31,7 +31,7 @@ class Habits:
         self._noted_ns = mono_ns
 
     def take_up(self, record: Mapping[str, Any]) -> None:
-        """Begin with what an earlier run learnt; ``ValueError`` when that does not fit."""
+        """Begin with what an earlier run learnt; ``ValueError`` when it, or its noise alone, does not fit."""
         learnt = read_learnt(record)
         if self._learner is None:
             return
@@ -40,6 +40,8 @@ class Habits:
         self._earlier = learnt
         if learnt.noise is not None and learnt.gnss == self.gnss.name:
             self.adopt(self._learner.take_up(learnt.noise))
+        if learnt.noise_problem is not None:
+            raise ValueError(f"only the noise: {learnt.noise_problem}")
 
     def inform(self, estimator: Estimator, tai_s: int | None) -> float | None:
         """Tell a filter that begins what is known; the temperature that its frequency belongs to, if any."""

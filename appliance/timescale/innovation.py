@@ -58,6 +58,11 @@ class RejectionWatch:
         """The newest sample was rejected."""
         return bool(self._outcomes) and not self._outcomes[-1]
 
+    def all_of_ns(self, count: int) -> float | None:
+        """The newest residual when the last ``count`` samples were all rejected, else None."""
+        newest = list(self._outcomes)[-count:]
+        return self._rejected[-1].residual_ns if len(newest) == count and not any(newest) else None
+
     @property
     def first_rejected_s(self) -> float | None:
         """When the present run of rejections began."""

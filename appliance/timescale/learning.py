@@ -30,7 +30,8 @@ FINE_NS: Final = 0.3
 """Rounding with a smaller standard deviation counts as white noise of the pulse."""
 SAME_STEPS: Final = 0.2
 """A rounding that differs by more is another kind of sample, of which earlier spectra say nothing."""
-_CREDIBLE_POWER_NS2: Final = 1e12
+_CREDIBLE_POWER_NS2: Final = (1e-12, 1e12)
+"""Of a bin: samples without any noise, or with too much of it, count as this."""
 
 
 @dataclass(slots=True)
@@ -139,6 +140,7 @@ class NoiseLearner:
 
     def _add(self, power: Array, steps_ns: float) -> Array:
         self.windows += 1
+        power = np.clip(power, *_CREDIBLE_POWER_NS2)
         differs = abs(steps_ns - self._evidence_steps_ns) > SAME_STEPS * max(
             steps_ns, self._evidence_steps_ns
         )
@@ -169,7 +171,7 @@ class NoiseLearner:
         bins = len(spectrum.grid().ordinates)
         return (
             NoiseFigures.from_record(table(record, "figures")),
-            numbers(record, "power_ns2", bins, above=0.0, up_to=_CREDIBLE_POWER_NS2),
+            numbers(record, "power_ns2", bins, above=0.0, up_to=_CREDIBLE_POWER_NS2[1]),
             number(record, "windows", at_least=1.0, up_to=MEMORY_WINDOWS),
             number(record, "steps_ns", at_least=0.0, up_to=100.0),
         )

@@ -2,7 +2,7 @@
 
 The content of the card's state file. It is read as something that anybody may have written; what it says is
 used as a prior that has aged since: the drift goes on and wanders, and a part that may have been without
-power comes back on a frequency of its own (retrace).
+power, or be another one of its kind, comes back on a frequency and a drift of its own (retrace).
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from appliance.timescale.transition import DAY_S, DRIFT, FREQUENCY, LADDER_S, NS
 LEARNT_VERSION: Final = 1
 MAX_PPB: Final = 1e6
 TEMPCO_WALK_PER_DAY: Final = 0.2
+RETRACED_DRIFT: Final = {"rubidium": 0.5, "ocxo": 1.0, "crystal": 1.0}
+"""Share of the data sheet's ageing that the drift is uncertain by after a time without power: quartz settles
+anew, a rubidium keeps to more of what it did."""
 _CREDIBLE_TAI_S: Final = (0.0, 1e11)
 
 
@@ -50,7 +53,9 @@ class Learnt:
     drift_ppb_per_day: Known
     tempco_ppb_per_degc: Known
     noise: Mapping[str, Any] | None
-    """``NoiseLearner.to_record``; None before the first window."""
+    """``NoiseLearner.to_record``; None before the first window, and where it does not fit."""
+    noise_problem: str | None = None
+    """Why the noise of a record was dropped."""
 
     def to_record(self) -> dict[str, Any]:
         """The content of a state file, JSON-able."""
@@ -71,7 +76,9 @@ class Learnt:
         days = 30.0 if now_tai_s is None else max(0.0, (now_tai_s - self.tai_s) / DAY_S)
         noise, drift, slope = noise_of(oscillator), self.drift_ppb_per_day, self.tempco_ppb_per_degc
         drift_sigma_ppb = math.hypot(drift.sigma, oscillator.aging_walk_30d * 1e9 * math.sqrt(days / 30.0))
-        drift_sigma_ppb = min(drift_sigma_ppb, oscillator.aging_per_day * 1e9)
+        sheet_drift_ppb = oscillator.aging_per_day * 1e9
+        drift_sigma_ppb = max(drift_sigma_ppb, RETRACED_DRIFT[oscillator.kind] * sheet_drift_ppb)
+        drift_sigma_ppb = min(drift_sigma_ppb, sheet_drift_ppb)
         frequency_sigma_ppb = math.hypot(
             self.frequency_ppb.sigma,
             NS_PER_UNIT_S * math.sqrt(noise.q2 * days * DAY_S + len(LADDER_S) * noise.ladder),
@@ -110,15 +117,19 @@ def make_learnt(
 
 
 def read_learnt(record: Mapping[str, Any]) -> Learnt:
-    """Check and take apart; ``ValueError`` names the field that does not fit."""
+    """Check and take apart; ``ValueError`` names the field that does not fit. Bad noise alone is dropped."""
     if record.get("version") != LEARNT_VERSION:
         raise ValueError(f"version is {record.get('version')!r}, wants {LEARNT_VERSION}")
     names = [record.get(field) for field in ("oscillator", "gnss")]
     if not all(isinstance(name, str) and len(name) <= 64 for name in names):
         raise ValueError(f"oscillator and gnss are {names!r}, want names")
-    noise = None if record.get("noise") is None else table(record, "noise")
-    if noise is not None:
-        NoiseLearner.check(noise)
+    noise, noise_problem = None, None
+    if record.get("noise") is not None:
+        try:
+            noise = table(record, "noise")
+            NoiseLearner.check(noise)
+        except ValueError as error:
+            noise, noise_problem = None, str(error)
     return Learnt(
         oscillator=str(names[0]),
         gnss=str(names[1]),
@@ -128,6 +139,7 @@ def read_learnt(record: Mapping[str, Any]) -> Learnt:
         drift_ppb_per_day=_known(record, "drift_ppb_per_day"),
         tempco_ppb_per_degc=_known(record, "tempco_ppb_per_degc"),
         noise=noise,
+        noise_problem=noise_problem,
     )
 
 

@@ -369,6 +369,8 @@ class Pilot:
         return ReturnCheck(self.gnss, resolution_ns=self.config.timestamper_resolution_ns, need=need)
 
     def _look_at_return(self, tracker: Tracker, mono_ns: int, sample_ns: float) -> list[Action]:
+        if self._expired_for_s(mono_ns) >= self.config.release_s:
+            self._health.overrule_dispute(mono_ns)
         clean = self._health.clean_for_ns(mono_ns) >= QUIET_NS
         if self.forced_holdover or self._seconds.error_s is not None or not clean:
             self._return.reset()
@@ -393,6 +395,10 @@ class Pilot:
             self.alarms.setdefault("return", f"reference is back but not believed: {found.problem}")
             return []
         return self.steer(mono_ns)
+
+    def _expired_for_s(self, mono_ns: int) -> float:
+        expired = self.machine.state is ClockState.HOLDOVER_EXPIRED
+        return (mono_ns - self.machine.since_mono_ns) / NS_PER_S if expired else 0.0
 
     def _released(self, mono_ns: int) -> bool:
         """With the budget spent there is nothing left to protect: a healthy reference wins in the end."""

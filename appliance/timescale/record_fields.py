@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,14 @@ def number(record: Mapping[str, Any], name: str, *, at_least: float, up_to: floa
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not at_least <= value <= up_to:
         raise ValueError(f"{name} is {value!r}, wants a number from {at_least:g} to {up_to:g}")
     return float(value)
+
+
+def integer(record: Mapping[str, Any], name: str) -> int:
+    """A whole number of 64 bits; ``ValueError`` names the field."""
+    value = record.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{name} is {value!r}, wants an integer of 64 bits")
+    return value
 
 
 def optional_number(record: Mapping[str, Any], name: str, *, at_least: float, up_to: float) -> float | None:
@@ -28,8 +35,7 @@ def numbers(
     if not isinstance(value, list) or len(value) != length:
         raise ValueError(f"{name} wants {length} numbers")
     for item in value:
-        fits = isinstance(item, (int, float)) and not isinstance(item, bool) and math.isfinite(item)
-        if not fits or not above < item <= up_to:
+        if not isinstance(item, (int, float)) or isinstance(item, bool) or not above < item <= up_to:
             raise ValueError(f"{name} holds {item!r}, wants numbers above {above:g} up to {up_to:g}")
     return tuple(float(item) for item in value)
 

@@ -62,6 +62,7 @@ class ReferenceHealth:
         self._lost: dict[str, str] = {}
         self._integrity: dict[str, Alarm] = {}
         self._witnesses: str | None = None
+        self._disputed = False
         self._since: dict[str, int] = {}
         self._clean_since_ns: int | None = None
 
@@ -97,10 +98,19 @@ class ReferenceHealth:
             self._integrity.pop(alarm.name, None)
         self._review(alarm.read_mono_ns)
 
-    def note_witnesses(self, against: str | None, mono_ns: int) -> None:
-        """Other sources of time contradict the reference, or do not any more (None)."""
+    def note_witnesses(self, against: str | None, mono_ns: int, *, disputed: bool = False) -> None:
+        """Other sources of time contradict the reference, or do not any more (None).
+
+        ``disputed``: not a majority of them.
+        """
         self._witnesses = None if against is None else f"contradicted by other sources: {against}"
+        self._disputed = disputed
         self._review(mono_ns)
+
+    def overrule_dispute(self, mono_ns: int) -> None:
+        """What is only disputed does not count any more; a majority's verdict stands."""
+        if self._disputed:
+            self.note_witnesses(None, mono_ns)
 
     def source_lost(self, source: str, mono_ns: int) -> None:
         """A source of the reference stopped working (``gnss`` or ``pps``)."""

@@ -82,13 +82,16 @@ class Rehearsal:
         self._seconds: list[float] = []
         self._offsets_ns: list[float] = []
         self._errors_ns: deque[float] = deque(maxlen=SMOOTH_N)
+        self._series_ns: Array | None = None
+        self._ended: RehearsalView | None = None
+        """What is shown once the curves are drawn, a slice at each tick: the loop is not to be held up."""
         self._worst_ns = self._largest_share = 0.0
         self._crossings: dict[float, Crossing] = {}
 
     @property
     def active(self) -> bool:
         """One is running."""
-        return self._forecast is not None
+        return self._forecast is not None or self._ended is not None
 
     # ------------------------------------------------------------------ begin, every second, end
 
@@ -127,6 +130,7 @@ class Rehearsal:
         """Once a second: listen to the witness, and see whether to go on."""
         forecast, tracker = self._forecast, self._pilot.tracker
         if forecast is None:
+            self._draw()
             return
         if tracker is not None:
             self._listen(forecast, tracker)
@@ -139,18 +143,8 @@ class Rehearsal:
         if self._forecast is None:
             return
         self._pilot.forced_holdover = False
-        shown, self._forecast = self._shown(self._forecast, mono_ns), None
-        series = self._series()
-        self._view = replace(
-            shown,
-            state=RehearsalState.ENDED,
-            reason=reason,
-            until_mono_ns=mono_ns,
-            mtie_ns=mtie_ns(series),
-            tdev_ns=tdev_ns(series),
-        )
-        self._seconds.clear()
-        self._offsets_ns.clear()
+        self._view, self._forecast = self._shown(self._forecast, mono_ns), None
+        self._ended = replace(self._view, state=RehearsalState.ENDED, reason=reason, until_mono_ns=mono_ns)
 
     def view(self, mono_ns: int) -> RehearsalView | None:
         """What to show; None before the first one."""
@@ -160,6 +154,21 @@ class Rehearsal:
 
     def _elapsed_s(self, mono_ns: int) -> float:
         return (mono_ns - self._asked.mono_ns) / NS_PER_S
+
+    def _draw(self) -> None:
+        """One slice of a few milliseconds: the series, MTIE, then TDEV."""
+        ended, series_ns = self._ended, self._series_ns
+        if ended is None:
+            return
+        if series_ns is None:
+            self._series_ns = self._series()
+            self._seconds.clear()
+            self._offsets_ns.clear()
+        elif len(series_ns) > 1 and not ended.mtie_ns:
+            self._ended = replace(ended, mtie_ns=mtie_ns(series_ns))
+        else:
+            self._view = replace(ended, tdev_ns=tdev_ns(series_ns))
+            self._ended = self._series_ns = None
 
     def _series(self) -> Array:
         """Offset at every second; one that was not heard lies between its neighbours."""

@@ -24,6 +24,7 @@ from appliance.timescale.innovation import (
 )
 from appliance.timescale.models import GnssModel, OscillatorModel
 from appliance.timescale.past import Copy, Past
+from appliance.timescale.record_fields import integer, number, optional_number, table
 from appliance.timescale.servo import SteeringRecord
 from appliance.timescale.transition import NS_PER_UNIT_S, TEMPCO, WARMUP, PhaseGrowth
 from timecard.timescale import NS_PER_S
@@ -32,6 +33,8 @@ ROLL_BACK_S: Final = 40
 """Copies at least this much older than the trouble are trusted."""
 MISLED_NS: Final = 2.0
 """After a slow drag copies are as much older as costs this much in holdover."""
+MAX_AGE_S: Final = 1e10
+"""What a record may say of how long the oscillator has been watched."""
 SNAP_S: Final = 0.005
 """Pulses are whole seconds apart; the monotonic clock's own rate and a read's latency are not the clock's."""
 YOUNG_S: Final = 150.0
@@ -264,20 +267,15 @@ class Tracker:
         steering: SteeringRecord,
     ) -> Tracker:
         """Rebuild; ``ValueError`` names the field that does not fit."""
-        anchor_ns, age_s, inner = (record.get(k) for k in ("anchor_mono_ns", "age_s", "estimator"))
-        reference_degc = record.get("reference_degc")
-        if not isinstance(anchor_ns, int) or isinstance(anchor_ns, bool):
-            raise ValueError(f"tracker record: anchor_mono_ns is {anchor_ns!r}, wants an integer")
-        if reference_degc is not None and (
-            not isinstance(reference_degc, (int, float)) or not math.isfinite(reference_degc)
-        ):
-            raise ValueError(f"tracker record: reference_degc is {reference_degc!r}, wants a temperature")
-        if not isinstance(age_s, (int, float)) or not math.isfinite(age_s) or age_s < 0:
-            raise ValueError(f"tracker record: age_s is {age_s!r}, wants seconds")
-        if not isinstance(inner, Mapping):
-            raise ValueError("tracker record: estimator is not a table")
+        try:
+            anchor_ns = integer(record, "anchor_mono_ns")
+            reference_degc = optional_number(record, "reference_degc", at_least=-273.15, up_to=1000.0)
+            age_s = number(record, "age_s", at_least=0.0, up_to=MAX_AGE_S)
+            inner = table(record, "estimator")
+        except ValueError as error:
+            raise ValueError(f"tracker record: {error}") from None
         estimator = Estimator.from_record(inner, oscillator, gnss)
-        return cls(estimator, steering, anchor_ns, age_s=float(age_s), temperature_degc=reference_degc)
+        return cls(estimator, steering, anchor_ns, age_s=age_s, temperature_degc=reference_degc)
 
     # ------------------------------------------------------------------ inside
 

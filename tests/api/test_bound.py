@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from typer.testing import CliRunner, Result
 
 from api.app import create_app
+from api.bound_view import interval_view
 from api.cli_bound import instant
 from api.main import app as program
 from appliance.bound.layout import PAGE_NAME
@@ -70,6 +71,14 @@ def test_rest_says_what_the_page_says(
     assert planes["host"]["plane_error_ns"] > planes["card"]["plane_error_ns"]
     wide = get(application, "/api/v1/bound?wide=true")["planes"]["host"]
     assert wide["p"] > 0.999999
+
+
+def test_a_page_is_valid_no_longer_than_it_says(tmp_path: Path, publisher: BoundPublisher) -> None:
+    found = BoundReader(tmp_path / PAGE_NAME).now()
+    view = interval_view(found)
+    assert view.valid_until_tai_ns is not None
+    # Whatever TAI is in the interval, so much time is left.
+    assert view.valid_until_tai_ns - found.earliest_tai_ns == found.valid_until_raw_ns - found.raw_ns
 
 
 def test_rest_says_null_with_a_reason(tmp_path: Path, application: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -12,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from api.cli_status import print_holdover
 from api.main import app
+from api.views import status as status_view
 from appliance.config import Config
 from appliance.core_report import CoreReport
 from appliance.events import CommandKind
 from appliance.ipc import CoreServer
+from appliance.leap.decision import LeapJudgement
 from appliance.run_options import RunOptions
 from appliance.snapshot import ClockState
+from tests.api.conftest import NOW_NS, TAI_NS
 from timecard.timebase import HostTimebase
 
 FIVE_S = 5_000_000_000
@@ -105,6 +111,20 @@ def test_holdover_shows_the_forecast(tmp_path: Path, published: Publishing) -> N
         assert part in result.stdout
     document = json.loads(invoke("holdover", "--runtime-dir", tmp_path, "--json").stdout)
     assert document["limits"][0]["limit_ns"] == 250.0
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "valid", "shown"),
+    [(37, True, "2026-11-22 01:16:45 UTC"), (38, True, "01:16:44 UTC"), (37, False, "01:17:22 TAI")],
+)
+def test_the_beginning_of_holdover_is_shown_by_the_difference_that_is_reported(
+    report_of: Callable[..., CoreReport], offset_s: int, valid: bool, shown: str
+) -> None:
+    leap = LeapJudgement(tai_minus_utc_s=offset_s, valid=valid, coming=None, why="test")
+    report = report_of(leap=leap, leap_tai_s=TAI_NS // 10**9, holdover_since_mono_ns=NOW_NS)
+    console = Console(file=io.StringIO(), width=100)
+    print_holdover(status_view(report, NOW_NS), console)
+    assert shown in console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
 
 
 @pytest.mark.parametrize("command", ["status", "holdover"])

@@ -48,8 +48,13 @@ class Rehearsing:
         self._report_of = report_of
         self.views: list[RehearsalView] = list(VIEWS)
         self.asked: list[object] = []
+        self.silent = 0
+        """So many looks at a running rehearsal are not answered."""
 
     def report(self) -> CoreReport | None:
+        if self.asked and self.silent:
+            self.silent -= 1
+            return None
         now_ns = HostTimebase().mono_ns()
         shown = None if not self.asked else self.views.pop(0) if len(self.views) > 1 else self.views[0]
         report = self._report_of(
@@ -86,6 +91,43 @@ def test_it_is_begun_watched_and_summed_up(tmp_path: Path, core: Rehearsing) -> 
     for text in ("ended: the planned time is over", "the forecast was kept", "MTIE", "TDEV", "100 ns"):
         assert text in result.stdout
     assert "offset" in result.stderr
+
+
+def test_a_core_that_is_silent_for_a_moment_is_asked_again(
+    tmp_path: Path, core: Rehearsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.cli_rehearse.POLL_S", 0.01)
+    core.silent = 3
+    result = invoke(tmp_path, "--for", "100s")
+    assert (result.exit_code, core.silent) == (0, 0), result.output
+
+
+def test_a_core_that_stays_silent_is_told_of_with_what_to_do(
+    tmp_path: Path, core: Rehearsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.cli_rehearse.PATIENCE_S", 0.0)
+    core.silent = 10**6
+    result = invoke(tmp_path, "--for", "100s")
+    assert result.exit_code == 3
+    assert result.stderr.endswith("; the rehearsal goes on; end it with --stop\n")
+    assert core.asked == [(100.0, 100.0)]
+
+
+def test_ctrl_c_before_it_has_begun_ends_it(
+    tmp_path: Path, core: Rehearsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = CoreClient.report
+    pressed: list[bool] = []
+
+    def interrupted(client: CoreClient) -> CoreReport:
+        if core.asked and not pressed:
+            pressed.append(True)
+            raise KeyboardInterrupt
+        return report(client)
+
+    monkeypatch.setattr(CoreClient, "report", interrupted)
+    invoke(tmp_path, "--for", "100s")
+    assert core.asked == [(100.0, 100.0), CommandKind.END_REHEARSAL]
 
 
 def test_as_json_it_is_the_report(tmp_path: Path, core: Rehearsing) -> None:

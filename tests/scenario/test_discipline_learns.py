@@ -10,6 +10,7 @@ import pytest
 
 from appliance.snapshot import ClockState
 from appliance.timescale.discipline import Discipline
+from appliance.timescale.discipline_record import read_record
 from appliance.timescale.estimator import Estimator
 from appliance.timescale.models import GNSS, OSCILLATORS
 from appliance.timescale.noise_fit import common_start
@@ -84,6 +85,9 @@ def test_a_resumed_filter_has_the_noise_it_was_saved_with() -> None:
     pilot.tracker.adopt(pilot.oscillator, pilot.gnss)
     played.play(60)
     record = json.loads(json.dumps(played.discipline.runtime_record(played.mono_ns(960.0))))
+    for field, wrong in (("steering_ppb", 10**400), ("mono_ns", -(10**400)), ("untold_ns", float("nan"))):
+        with pytest.raises(ValueError, match=field):
+            read_record(record | {field: wrong}, pilot, played.mono_ns(961.0))
     played.discipline = Discipline(played.config, played.mono_ns(961.0), record)
     played.second += 1
     rows = played.play(300)

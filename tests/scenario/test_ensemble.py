@@ -172,6 +172,20 @@ def test_witnesses_that_contradict_the_reference_cost_it_and_an_operator_may_ove
     assert rows[-1].snapshot.alarms == ()
 
 
+def test_a_reference_that_a_single_peer_disputes_is_released_when_the_budget_is_spent() -> None:
+    odd = Peer(error_ns=lambda s: 3_000.0 if s >= 200 else 0.0)
+    played = witnessed("C", "tcxo", world("tcxo", 900), [odd], release_s=60.0)
+    rows = played.play(360)
+    assert names(rows)[-2:] == ["locked", "holdover-expired"]
+    assert played.witnessing.against is not None
+    rows = played.play(300)
+    assert rows[-1].state is ClockState.LOCKED
+    assert played.witnessing.against is None
+    estimate = played.witnessing.estimate
+    assert estimate is not None
+    assert estimate.alarms["peer"].startswith("never agreed")
+
+
 def test_peers_that_fall_silent_cost_nothing() -> None:
     mute = Peer(speaks=lambda s: s < 200)
     rows = witnessed("C", "ocxo", world("ocxo", 500), [mute]).play(300)

@@ -12,6 +12,8 @@ import pytest
 from appliance import simulate
 from appliance.config_models import Config, TimescaleConfig
 from appliance.events import Command, CommandKind, RehearseHoldover
+from appliance.flight.checkpoint import capture
+from appliance.flight.recorder import NOT_STATE
 from appliance.flight.replay import replay
 from appliance.rehearsal_view import RehearsalState, RehearsalView
 from appliance.snapshot import ClockState
@@ -147,6 +149,25 @@ def test_an_operator_ends_it(locked: ClosedLoop, kind: CommandKind, states: list
     assert names(rows) == states
     found = view(locked)
     assert (found.state, found.reason) == (RehearsalState.ENDED, "asked for by an operator")
+
+
+def test_the_end_takes_its_time_for_the_curves(locked: ClosedLoop) -> None:
+    """A slice at each tick; until the last the rehearsal is shown as running, though the loop is free."""
+    begin(locked, 600.0)
+    locked.play(80)
+    end = Command(kind=CommandKind.END_REHEARSAL, mono_ns=locked.mono_ns(float(locked.second) - 0.4))
+    locked.discipline.handle(end)
+    for _ in range(2):
+        locked.play(1)
+        found = view(locked)
+        assert (found.state, found.mtie_ns, found.tdev_ns) == (RehearsalState.ACTIVE, (), ())
+        capture(locked.discipline, NOT_STATE)  # a file may begin here
+    assert not locked.discipline.pilot.forced_holdover
+    locked.play(1)
+    found = view(locked)
+    assert found.state is RehearsalState.ENDED
+    assert [row[0] for row in found.mtie_ns] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
+    assert [row[0] for row in found.tdev_ns] == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
 def test_it_is_refused_with_the_reason(locked: ClosedLoop) -> None:

@@ -165,6 +165,9 @@ def test_any_pattern_of_gaps_is_restored(
         ('{"\\u001b[2J_ns": 1, "\\u001b[3J_ns": 1}\n{}\n', {}, "choose with --column: ?[2J_ns, ?[3J_ns"),
         ("x" + " " * 60_000 + "y\n" + "_ " * 30_000, {}, "which column?"),
         ("ptp4l-" * 10_000 + "\n1\n", {}, "usable samples"),
+        ('[{"a": "x"}]', {}, ", line 1: no column with numbers"),
+        ("t_s\n1\n2\n", {}, ", line 2: no column with numbers"),
+        (gzip.compress(b"[" + b"{}," * 6_000_000 + b"{}]"), {}, "larger than 16 MiB"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(

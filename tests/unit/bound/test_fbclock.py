@@ -5,6 +5,8 @@ Layout, check sum, arithmetic and errors of the reader: facebook/time ``fbclock/
 
 from __future__ import annotations
 
+import grp
+import os
 import random
 import struct
 from pathlib import Path
@@ -120,6 +122,12 @@ def test_everybody_may_read_it_and_nothing_is_claimed_at_first(
     with pytest.raises(ReaderError) as refused:
         read(path, version, S)
     assert refused.value.args[0] in (NO_DATA, MISMATCH)
+
+
+def test_the_group_of_the_page_is_its_group_too(tmp_path: Path, path: Path, version: int) -> None:
+    group = grp.getgrgid(os.getegid()).gr_name
+    BoundPublisher(tmp_path / "bound", group=group, fbclock_page=path)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_its_readers_get_an_interval_that_holds_the_truth(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from appliance.bound.reader import BoundReader, BoundRefusedError, evaluate, is_
 from appliance.bound.writer import BoundPublisher, page_data
 from appliance.leap.decision import LeapJudgement
 from appliance.snapshot import ClockState
+from tests.netns import missing
 from tests.unit.bound.pages import (
     MAP_ERROR_NS,
     TAI0,
@@ -85,19 +90,6 @@ def test_after_a_step_nothing_is_said_until_both_report_and_map_are_new(tmp_path
     assert reader.now().epoch == 2
 
 
-def test_after_a_jump_that_nobody_explains_the_reference_is_awaited(tmp_path: Path) -> None:
-    publisher = written(tmp_path / "bound")
-    reader, now_ns = BoundReader(tmp_path / "bound"), raw_ns()
-    publisher.jumped(now_ns)
-    for after_s, expected in ((0, Refusal.DISRUPTED), (2.9, Refusal.DISRUPTED)):
-        publisher.note(report_at(now_ns))
-        publisher.write(map_at(now_ns + round(after_s * S)))
-        assert refusal(reader) is expected
-    publisher.jumped(now_ns - 3 * S)
-    publisher.write(map_at(raw_ns()))
-    assert refusal(reader) is Refusal.NONE
-
-
 def test_without_a_claim_there_is_no_interval(tmp_path: Path) -> None:
     publisher, now_ns = BoundPublisher(tmp_path / "bound"), raw_ns()
     reader = BoundReader(tmp_path / "bound")
@@ -163,6 +155,63 @@ def test_what_hinders_it_is_told(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"file/bound .*make its folder writable"):
         BoundPublisher(tmp_path / "file" / "bound")
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_group_that_the_daemon_is_not_in_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchown", refused)
+    group = grp.getgrgid(os.getegid()).gr_name
+    with pytest.raises(OSError, match=r'must be a member of paths\.group "') as told:
+        BoundPublisher(tmp_path / "bound", group=group)
+    assert "writable" not in str(told.value)
+    assert not list(tmp_path.iterdir())
+
+
+ON_A_FULL_FOLDER = """
+import sys
+from pathlib import Path
+from appliance.bound.writer import BoundPublisher
+folder = Path(sys.argv[1])
+try:
+    with (folder / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+except OSError:
+    pass
+try:
+    BoundPublisher(folder / "bound")
+except OSError as error:
+    print(error, [item.name for item in folder.iterdir()])
+"""
+
+
+def test_on_a_full_tmpfs_it_is_an_error_and_not_a_signal(tmp_path: Path) -> None:
+    inside = f'mount -t tmpfs -o size=16k none {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}'
+    unshare = ["unshare", "--mount", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        missing("unshare --mount --map-root-user")
+    done = subprocess.run(
+        [*unshare, "sh", "-c", inside, ON_A_FULL_FOLDER], check=False, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(No space left on device): free some space there" in done.stdout
+    assert done.stdout.endswith("['filler']\n")
+
+
+@pytest.mark.parametrize(
+    ("why", "cure"),
+    [
+        (Refusal.STALE, "restart core"),
+        (Refusal.OTHER_CLOCKS, "use /run and time namespace of the host"),
+        (Refusal.UNKNOWN, "wait until it is locked"),
+    ],
+)
+def test_a_refusal_says_what_to_do(why: Refusal, cure: str) -> None:
+    assert cure in str(BoundRefusedError(why))
 
 
 LEAP_S = 1_798_761_600 + 37

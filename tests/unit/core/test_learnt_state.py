@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance import learnt_state
 from appliance.learnt_state import SAVE_EVERY_NS, LearntState
+from appliance.timescale import spectrum
+from appliance.timescale.models import GNSS
+from appliance.timescale.noise_fit import common_start
 from timecard.timescale import NS_PER_S
 
 CARD = "00:11:22:33:44:55/66"
@@ -43,6 +49,18 @@ def test_what_is_saved_is_loaded_and_the_one_before_kept(tmp_path: Path) -> None
     assert state.load() == _record(2.0)
     assert json.loads(state.before.read_text(encoding="utf-8")) == _record(1.0)
     assert sorted(p.name for p in state.path.parent.iterdir()) == [state.path.name, state.before.name]
+
+
+def test_a_number_that_is_too_large_for_a_machine_stops_nobody(tmp_path: Path) -> None:
+    state = LearntState(tmp_path, CARD)
+    bins = len(spectrum.grid().ordinates)
+    figures = common_start(3e-12, GNSS["f9t_dual"], 0.0).to_record()
+    noise = {"figures": figures, "power_ns2": [10**400] * bins, "windows": 1.0, "steps_ns": 0.0}
+    state.save(_record() | {"noise": noise})
+    assert state.load() is not None, "only the noise is of no use"
+    state.save(_record() | {"reference_degc": 10**400})
+    assert state.load() is not None, "the one before"
+    assert state.alarm(0) is not None
 
 
 @pytest.mark.parametrize(
@@ -113,3 +131,34 @@ def test_nothing_learnt_leaves_the_file_as_it_is(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_costs_only_the_file(tmp_path: Path) -> None:
     (tmp_path / "learnt").write_text("in the way", encoding="utf-8")
     LearntState(tmp_path, CARD).save(_record())
+
+
+def test_a_disk_that_hangs_is_given_up_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    back, asked, sync = threading.Event(), threading.Event(), os.fsync
+
+    def hang(file: int) -> None:
+        asked.set()
+        assert back.wait(200)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", hang)
+    monkeypatch.setattr(learnt_state, "CLOSE_S", 0.05)
+    state = LearntState(tmp_path, CARD)
+    state.note(lambda: _record(1.0), 0)
+    state.note(lambda: _record(1.0), SAVE_EVERY_NS)
+    assert asked.wait(100)
+    closing = threading.Thread(target=state.close, args=(_record(2.0),))
+    closing.start()
+    closing.join(100)
+    given_up = not closing.is_alive()
+    back.set()
+    closing.join()
+    for thread in threading.enumerate():
+        if thread.name.startswith("learnt-state"):
+            thread.join()
+    assert given_up
+    assert "is not on the disk after" in caplog.text
+    assert state.load() == _record(2.0), "a disk that comes back gets it all the same"
+    assert sorted(p.name for p in state.path.parent.iterdir()) == [state.path.name, state.before.name]

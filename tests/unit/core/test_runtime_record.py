@@ -54,5 +54,12 @@ def test_a_damaged_file_is_said_and_not_used(tmp_path: Path, content: str) -> No
     assert "unreadable" in reason and str(tmp_path) in reason
 
 
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / runtime_record.NAME).mkdir()
+    with pytest.raises(OSError, match="directory"):
+        runtime_record.save(tmp_path, RECORD)
+    assert [item.name for item in tmp_path.iterdir()] == [runtime_record.NAME]
+
+
 def test_no_file_is_no_fault(tmp_path: Path) -> None:
     assert runtime_record.load(tmp_path, **NOW) == (None, "no runtime record")

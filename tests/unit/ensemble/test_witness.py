@@ -9,8 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from appliance.ensemble.values import Reading, Source
+from appliance.ensemble.values import Reading, Source, Standing
 from appliance.ensemble.witness import Case, Witness
+from appliance.events import Tick
+from appliance.timescale.discipline import Discipline
+from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.witnessing import Witnessing
 from tests.unit.ensemble.test_interval import Course, calm, ramp
 from timecard.timescale import NS_PER_S
 
@@ -18,10 +22,13 @@ from timecard.timescale import NS_PER_S
 class Court:
     """A reference and its witnesses."""
 
-    def __init__(self, reference: Course, *witnesses: Course, scheme: str = "interval") -> None:
+    def __init__(
+        self, reference: Course, *witnesses: Course, scheme: str = "interval", wander_ns: float = 0.2
+    ) -> None:
         self.courses = {"gnss": reference} | {f"w{i}": course for i, course in enumerate(witnesses)}
         first, *others = (
-            Source(name=name, group=name, trusted=name == "gnss", wander_ns=0.2) for name in self.courses
+            Source(name=name, group=name, trusted=name == "gnss", wander_ns=wander_ns)
+            for name in self.courses
         )
         self.witness = Witness(first, others, scheme)  # type: ignore[arg-type]  # a test's parameter
         self.verdicts: list[tuple[int, Case]] = []
@@ -145,4 +152,77 @@ def test_a_record_that_makes_no_sense_is_none(record: object) -> None:
 def test_places_of_a_record_are_checked() -> None:
     court = Court(calm, calm, calm)
     court.witness.take_up({"against": "x" * 9_000, "places": {"w0": math.inf, "nobody": 1.0, "w1": "a"}})
-    assert court.witness.to_record() == {"against": "x" * 500, "places": {}}
+    assert court.witness.to_record() == {}, "nobody could ever clear the reference"
+    places = {"w0": math.inf, "nobody": 1.0, "w1": 2}
+    court.witness.take_up({"against": "x" * 9_000, "disputed": "yes", "places": places})
+    assert court.witness.to_record() == {"against": "x" * 500, "disputed": False, "places": {"w1": 2.0}}
+
+
+def test_a_place_that_nobody_knows_any_more_is_no_condition() -> None:
+    court = Court(calm, lambda s: None, calm, calm)
+    court.witness.take_up({"against": "no majority", "disputed": True, "places": {"w0": 0.0}})
+    assert court.run(3600).against is not None
+    assert court.run(700).against is None
+
+
+def test_a_peer_that_comes_back_wrong_costs_nothing() -> None:
+    court = Court(calm, lambda s: 0.0 if s < 100 else None if s < 120 else 1e9)
+    assert court.run(320).against is None
+    assert court.witness.estimate is not None
+    assert court.witness.estimate.members["w0"].standing is Standing.JOINING
+
+
+def test_a_case_that_is_closed_is_not_opened_again_by_what_was_read_meanwhile() -> None:
+    """Ten thousand seconds are the longest window of rates: it fills when all has long been well."""
+    court = Court(calm, lambda s: 500.0 if 1200 <= s < 1560 else 0.0, wander_ns=10.0)
+    court.run(10_400)
+    assert [case.against is None for _, case in court.verdicts] == [False, True]
+    assert court.verdicts[0][1].disputed
+
+
+def test_what_a_single_peer_says_opens_the_bound_only_so_far() -> None:
+    court = Court(calm, lambda s: 0.0 if s < 100 else -1e9)
+    case = court.run(300)
+    assert (case.disputed, case.doubt.phase_ns) == (True, 10_000.0)
+    court = Court(calm, *2 * [lambda s: 0.0 if s < 100 else -1e9])
+    case = court.run(300)
+    assert not case.disputed
+    assert case.doubt.phase_ns >= 1e9, "a majority is believed"
+
+
+def test_a_dispute_that_finds_its_majority_becomes_a_verdict() -> None:
+    court = Court(calm, *2 * [lambda s: None if s < 100 else -400.0])
+    court.witness.take_up({"against": "no majority", "disputed": True, "places": {"w0": 0.0}})
+    assert court.run(90).disputed
+    case = court.run(60)
+    assert not case.disputed
+    assert case.doubt.phase_ns > 300.0
+
+
+def test_a_case_outlives_seconds_in_which_the_card_does_not_answer_after_a_restart() -> None:
+    config = DisciplineConfig(topology="C", oscillator_model="ocxo", actuator_max_ppb=100.0)
+    discipline = Discipline(config, 0, resume={"version": 1})
+    witnessing = Witnessing(discipline, [Source(name="w0", group="w0")], scheme="interval", act=True)
+    witnessing.take_up({"against": "no majority", "places": {"w0": 0.0}})
+    discipline.handle(Tick(mono_ns=NS_PER_S, card_tai_ns=None))
+    assert witnessing.tick(NS_PER_S) == []
+    assert witnessing.against == "no majority"
+    discipline.handle(Tick(mono_ns=2 * NS_PER_S, card_tai_ns=1_750_000_000 * NS_PER_S))
+    witnessing.tick(2 * NS_PER_S)
+    assert witnessing.against is None, "a record that does not fit is an ordinary start"
+
+
+def test_the_published_scheme_convicts_a_reference_only_of_what_the_bounds_exclude() -> None:
+    court = Court(lambda s: 0.0 if s < 500 else 1_000.0, calm, calm, scheme="chauvenet")
+    assert court.run(560).against is not None
+
+    def slewed(second: int) -> float:
+        return 500.0 * max(0.0, 1.0 - (second - 2500) / 500.0)
+
+    court = Court(
+        lambda s: 0.0 if s < 500 else None if s < 2500 else slewed(s),
+        lambda s: 0.25 * max(0, s - 500) if s < 2500 else slewed(s),
+        scheme="chauvenet",
+    )
+    court.run(4000)
+    assert court.verdicts == []

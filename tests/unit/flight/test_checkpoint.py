@@ -117,6 +117,9 @@ def test_what_is_no_part_of_a_discipline_has_no_place() -> None:
         [{"value": [1]}, ["array", "O", [1], "C", "AAAA"]],
         [{"value": [1]}, ["array", "<f8", [1], "C", "%"]],
         [{"value": [1]}, ["scalar", "<i8", "x"]],
+        [{"value": [1]}, ["scalar", "<i8", 10**30]],
+        [{"value": [1]}, ["deque", [], 10**30]],
+        [{"value": [1]}, ["array", "<f8", [10**30], "C", "AAAA"]],
         [{"value": [1]}, "list"],
     ],
 )

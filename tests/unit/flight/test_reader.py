@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from api.main import app
 from appliance.events import Action, Event, Steer
+from appliance.flight.decision import VOCABULARY, Decision, End
 from appliance.flight.errors import FlightError
 from appliance.flight.files import FRAME, MAGIC
 from appliance.flight.reader import FlightFile
 from appliance.flight.replay import Replay, replay
+from appliance.flight.shapes import Packer
 from appliance.timescale.discipline import Discipline
 from tests.unit.flight.flights import fly, recorded_loop, recorder
 
@@ -172,6 +178,49 @@ def test_a_frame_that_inflates_without_end_is_refused(
     path.write_bytes(data[: frames(data)[1]] + bomb)
     with FlightFile(path) as file, pytest.raises(FlightError, match="too large"):
         list(file.values())
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        zlib.compress(b'{"begin": [' + b"[]," * 6_000_000 + b"1]}"),
+        zlib.compress(b'{"checkpoint": "' + bytes(100_000_000)),
+    ],
+)
+def test_a_beginning_that_is_a_bomb_is_refused(whole: Path, tmp_path: Path, begin: bytes) -> None:
+    data = whole.read_bytes()
+    path = tmp_path / "bomb.flight"
+    path.write_bytes(data[: frames(data)[0]] + frame(begin))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FlightError, match="too large"):
+            FlightFile(path)
+        path.write_bytes(MAGIC + frame(b'{"a": [' + b"[]," * 1_000_000 + b"1]}"))
+        with pytest.raises(FlightError, match="too large"):
+            FlightFile(path)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 40 << 20
+
+
+def test_texts_of_a_file_do_nothing_to_a_terminal(whole: Path, tmp_path: Path) -> None:
+    data = whole.read_bytes()
+    ends, packer, path = frames(data), Packer(VOCABULARY), tmp_path / "made.flight"
+    with FlightFile(whole) as file:
+        decision = next(value for value in file.values() if isinstance(value, Decision))
+    items = packer.pack(dataclasses.replace(decision, alarms=("\x1b[2J alarm",)))
+    items += packer.pack(End(reason="\x1b]0;title\x07"))
+    path.write_bytes(data[: ends[1]] + frame(zlib.compress(items)))
+    shown = CliRunner().invoke(app, ["replay", str(path)])
+    assert "?[2J alarm" in shown.output
+    assert "closed: ?]0;title?" in shown.output
+    header = json.loads(data[len(MAGIC) + FRAME.size : ends[0]]) | {"format": "\x9b2J"}
+    path.write_bytes(MAGIC + frame(json.dumps(header).encode()))
+    refused = CliRunner().invoke(app, ["replay", str(path)])
+    assert refused.exit_code == 2
+    for text in (shown.output, refused.output):
+        assert text.replace("\n", "").isprintable()
 
 
 def test_the_place_that_was_changed_is_named(whole: Path, tmp_path: Path) -> None:

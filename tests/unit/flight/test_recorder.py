@@ -7,10 +7,12 @@ import stat
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.events import CommandKind, Tick
+from appliance.flight.decision import End
 from appliance.flight.errors import FlightError
 from appliance.flight.files import Limits, OpenFile
 from appliance.flight.reader import FlightFile
@@ -69,6 +71,78 @@ def test_the_oldest_files_go_and_others_stay(tmp_path: Path) -> None:
     assert int(paths[0].name[:6]) > 1
     assert sum(path.stat().st_size for path in paths) <= limits.total_bytes
     assert all(replay(path).difference is None for path in paths[-3:])
+
+
+def test_what_cannot_be_deleted_does_not_end_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "000001-20260101T000000Z.flight").mkdir()
+    (tmp_path / "000002-20260101T000000Z.flight").symlink_to(tmp_path / "nowhere")
+    stuck = tmp_path / "000003-20260101T000000Z.flight"
+    stuck.write_bytes(bytes(50_000))
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path == stuck:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    limits = Limits(file_bytes=60_000, file_s=60.0, total_bytes=220_000)
+    flight = recorder(tmp_path, limits)
+    played = recorded_loop(flight, seconds=400, topology="D", oscillator="tcxo")
+    played.play(400)
+    assert flight.problem is None
+    assert flight.lost == 0
+    flight.close()
+    kept = files(tmp_path)
+    assert kept[0] == stuck
+    assert int(kept[1].name[:6]) > 4
+    assert sum(path.stat().st_size for path in kept) <= limits.total_bytes
+    assert f"path={stuck}" in caplog.text
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_every_record_is_in_a_file_or_counted_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threaded: bool
+) -> None:
+    flight = recorder(tmp_path, threaded=threaded)
+    noted, failing = [], threading.Event()
+    note, write = flight.note, OpenFile.write
+
+    def counted(value: Any) -> None:
+        if not isinstance(value, End):
+            noted.append(value)
+        note(value)
+
+    def failing_write(self: OpenFile, items: bytes) -> None:
+        if failing.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, items)
+
+    monkeypatch.setattr(flight, "note", counted)
+    monkeypatch.setattr(OpenFile, "write", failing_write)
+    played = recorded_loop(flight, seconds=300)
+    played.play(20)
+    while threaded and not _idle(flight):
+        time.sleep(0.01)
+    failing.set()
+    played.play(30)
+    failing.clear()
+    flight.note(object())  # type: ignore[arg-type]  # what cannot be packed takes its second along
+    played.play(70)
+    flight.close()
+    written = 0
+    for path in files(tmp_path):
+        with FlightFile(path) as file:
+            written += sum(1 for _ in file.values())
+    assert flight.lost > 30
+    assert written + flight.lost == len(noted)
+
+
+def _idle(flight: FlightRecorder) -> bool:
+    jobs = flight._writer._jobs
+    return jobs is None or jobs.empty()
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_the_record(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.events import Steer
+from appliance.flight import shapes
 from appliance.flight.decision import ACTIONS, EVENTS, VOCABULARY, Decision
 from appliance.flight.errors import FlightError
-from appliance.flight.shapes import ITEM, MAX_ROW_BYTES, SHAPE, STRING, VALUE, Packer, Unpacker
+from appliance.flight.shapes import ITEM, MAX_DEFINED, MAX_ROW_BYTES, SHAPE, STRING, VALUE, Packer, Unpacker
 from timecard.values import EdgeStamp, SatelliteView, Signal, SignalView
 
 st.register_type_strategy(str, st.text(st.characters(), max_size=6))  # lone surrogates included
@@ -22,7 +24,7 @@ values = st.one_of([st.from_type(cls) for cls in (*EVENTS, *ACTIONS, Decision)])
 
 
 def text_item(kind: int, text: str) -> bytes:
-    return ITEM.pack(kind, len(text)) + text.encode()
+    return ITEM.pack(kind, len(text.encode())) + text.encode()
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,6 +89,69 @@ def test_what_is_not_known_cannot_be_recorded() -> None:
 def test_a_shape_that_is_none_is_refused(shape: str) -> None:
     with pytest.raises(FlightError):
         list(Unpacker(VOCABULARY).unpack(text_item(SHAPE, shape)))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        text_item(STRING, "x" * 40_000),
+        text_item(STRING, "x" * 40_000 + "\U0001f570"),
+        text_item(SHAPE, f"[{MAX_ROW_BYTES // 8}*?]"),
+        text_item(SHAPE, f"[{MAX_ROW_BYTES // 16}*[]]"),
+        text_item(SHAPE, f"[{','.join(['0*q'] * 1_000)}]"),
+        text_item(SHAPE, f"[{','.join(['1*i'] * 1_000)}]"),
+    ],
+)
+def test_what_a_stream_defines_takes_no_more_memory_than_allowed(
+    item: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shapes, "MAX_WEIGHT", 4 << 20)
+    unpacker = Unpacker(VOCABULARY)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FlightError, match="too many strings and shapes"):
+            while True:
+                list(unpacker.unpack(item))
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 2 * shapes.MAX_WEIGHT
+
+
+@pytest.mark.parametrize("item", [text_item(STRING, ""), text_item(SHAPE, "q")])
+def test_strings_and_shapes_are_counted(item: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "MAX_DEFINED", 500)
+    unpacker = Unpacker(VOCABULARY)
+    list(unpacker.unpack(item * 1_000))
+    with pytest.raises(FlightError, match="too many strings and shapes"):
+        list(unpacker.unpack(item))
+
+
+def test_a_shape_of_a_hundred_letters_takes_no_gigabyte() -> None:
+    inner = ",".join(["999999*[]"] * 9)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FlightError, match="too large"):
+            list(Unpacker(VOCABULARY).unpack(text_item(SHAPE, f"[{inner}]")))
+        (value,) = Unpacker(VOCABULARY).unpack(
+            text_item(SHAPE, f"[{MAX_ROW_BYTES}*n]") + ITEM.pack(VALUE, 0) + bytes(MAX_ROW_BYTES + 1)
+        )
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(value) == MAX_ROW_BYTES
+    assert peak_bytes < 30 << 20
+
+
+def test_a_stream_says_when_it_is_full_long_before_it_is_refused() -> None:
+    packer, unpacker, number = Packer(VOCABULARY), Unpacker(VOCABULARY), 0
+    while not packer.full:
+        stamp = EdgeStamp(
+            channel=f"{number} {'x' * 900}", card_tai_ns=1, event_count=1, dropped=False, read_mono_ns=7
+        )
+        assert list(unpacker.unpack(packer.pack(stamp))) == [stamp]
+        number += 1
+    assert 1_000 < number < MAX_DEFINED
 
 
 def test_a_row_never_grows_beyond_its_limit() -> None:

@@ -65,6 +65,29 @@ def desk() -> LeapDesk:
     return desk
 
 
+def heard(
+    name: str,
+    offset_s: int = 37,
+    *,
+    grandmaster: str = "",
+    valid: bool = True,
+    leap61: bool = False,
+    leap59: bool = False,
+    tai_s: int = NOW,
+) -> LeapWord:
+    """A peer's word; each peer follows a grandmaster of its own unless told."""
+    return peer_word(
+        name,
+        grandmaster=(grandmaster or name).encode(),
+        utc_offset_s=offset_s,
+        valid=valid,
+        leap61=leap61,
+        leap59=leap59,
+        tai_s=tai_s,
+        mono_ns=0,
+    )
+
+
 def verdicts(judgement: LeapJudgement) -> dict[str, str]:
     return {item.word.source: item.verdict for item in judgement.sources}
 
@@ -156,13 +179,9 @@ def test_two_files_of_one_package_have_one_vote(desk: LeapDesk) -> None:
 
 def test_two_of_four_are_no_majority(desk: LeapDesk) -> None:
     for name, offset_s in (("a", 37), ("b", 37), ("c", 38), ("d", 36)):
-        desk.note(
-            peer_word(
-                name, utc_offset_s=offset_s, valid=True, leap61=False, leap59=False, tai_s=NOW, mono_ns=0
-            )
-        )
+        desk.note(heard(name, offset_s))
     assert not desk.judge(NOW).valid
-    desk.note(peer_word("d", utc_offset_s=37, valid=True, leap61=False, leap59=False, tai_s=NOW, mono_ns=0))
+    desk.note(heard("d"))
     assert desk.judge(NOW).valid
 
 
@@ -337,15 +356,7 @@ def test_a_table_without_expiry_announces_and_vouches_for_nothing_else(desk: Lea
 def test_a_peers_flag_means_the_end_of_its_day(desk: LeapDesk, sign: int) -> None:
     at_s = tai(2027, 7, 1, offset_s=37 + sign)
     for hours in (12, 1):
-        word = peer_word(
-            "p",
-            utc_offset_s=37,
-            valid=True,
-            leap61=sign > 0,
-            leap59=sign < 0,
-            tai_s=at_s - hours * 3600,
-            mono_ns=0,
-        )
+        word = heard("p", leap61=sign > 0, leap59=sign < 0, tai_s=at_s - hours * 3600)
         assert word.coming(at_s - hours * 3600) == ComingLeap(sign, at_s)
     desk.note(word)
     assert desk.judge(at_s - 1).coming == ComingLeap(sign, at_s)
@@ -353,29 +364,53 @@ def test_a_peers_flag_means_the_end_of_its_day(desk: LeapDesk, sign: int) -> Non
 
 
 def test_a_peer_that_flags_an_ordinary_day_or_both_signs_is_refused_or_ignored(desk: LeapDesk) -> None:
-    odd = peer_word("p", utc_offset_s=37, valid=True, leap61=True, leap59=False, tai_s=NOW, mono_ns=0)
+    odd = heard("p", leap61=True)
     desk.note(odd)
     assert named(desk.judge(NOW), "peer p announces a leap second that cannot be")
-    both = peer_word("p", utc_offset_s=37, valid=True, leap61=True, leap59=True, tai_s=NOW, mono_ns=0)
+    both = heard("p", leap61=True, leap59=True)
     assert both.coming(NOW) is None and both.trouble is not None
-    unknown = peer_word("p", utc_offset_s=37, valid=False, leap61=False, leap59=False, tai_s=NOW, mono_ns=0)
+    unknown = heard("p", valid=False)
     desk.note(unknown)
     assert verdicts(desk.judge(NOW))["peer p"] == "silent"
 
 
+def test_peers_of_one_grandmaster_have_one_vote(desk: LeapDesk) -> None:
+    spring = tai(2026, 3, 1)
+    Receiver(desk).says(spring)
+    for name in "abc":
+        desk.note(heard(name, 36, grandmaster="one", tai_s=spring))
+    judgement = desk.judge(spring + 1)
+    assert (judgement.tai_minus_utc_s, judgement.valid) == (37, True)
+    assert named(judgement, "peer a says 36 s, the others 37 s: not followed")
+
+
+@pytest.mark.parametrize("across_a_restart", [False, True])
+def test_peers_alone_do_not_change_what_was_valid(desk: LeapDesk, across_a_restart: bool) -> None:
+    """Two grandmasters against the receiver, the table expired: a leap second that nobody announced."""
+    receiver = Receiver(desk)
+    receiver.says(NOW)
+    if across_a_restart:
+        receiver.desk = desk = restarted(desk)
+    for name in "ab":
+        desk.note(heard(name, 36))
+    for tai_s in (NOW + 1, NOW + 2):
+        judgement = receiver.says(tai_s)
+        assert (judgement.tai_minus_utc_s, judgement.valid) == (37, False)
+        assert named(judgement, "peer a, peer b changed to 36 s from 37 s")
+    desk.note(file_word("/etc/leap.list"))
+    desk.note(heard("b", 37))
+    assert receiver.says(NOW + 3).valid, "a table and the receiver again have the majority"
+
+
 def test_a_peers_word_ends_after_twelve_hours(desk: LeapDesk) -> None:
-    desk.note(peer_word("p", utc_offset_s=37, valid=True, leap61=False, leap59=False, tai_s=NOW, mono_ns=0))
+    desk.note(heard("p"))
     assert desk.judge(NOW + 12 * 3600).valid
     assert not desk.judge(NOW + 13 * 3600).valid
 
 
 def test_no_flood_of_peers_is_remembered(desk: LeapDesk) -> None:
     for number in range(1000):
-        desk.note(
-            peer_word(
-                f"{number}", utc_offset_s=37, valid=True, leap61=False, leap59=False, tai_s=NOW, mono_ns=0
-            )
-        )
+        desk.note(heard(f"{number}"))
     assert len(desk.judge(NOW).sources) <= 64
 
 

@@ -244,6 +244,7 @@ def test_record_round_trip() -> None:
         ("mean", None, "mean has shape"),
         ("covariance", [[float("nan")] * 16] * 16, "not finite"),
         ("mean", [1e300] * 16, "far too large"),
+        ("mean", [10**400] * 16, "not a list of numbers"),
         ("covariance", (-np.eye(16)).tolist(), "not symmetric"),
         ("covariance", np.triu(np.ones((16, 16))).tolist(), "not symmetric"),
     ],

@@ -37,6 +37,16 @@ def _learn(samples: Array, kind: str, steps_ns2: float = 0.0, seconds: int = 1) 
     raise AssertionError("no figures after 200 slices")
 
 
+@pytest.mark.parametrize("size_ns", [0.0, 1e12], ids=["frozen", "wild"])
+def test_what_is_learnt_of_impossible_samples_can_be_read_again(size_ns: float) -> None:
+    """A pulse that is replayed by an emulator, or one that is not on any second."""
+    learner = NoiseLearner(OSCILLATORS["sa53"].aging_per_day, DUAL)
+    learner.window(size_ns * np.random.default_rng(2).standard_normal(spectrum.WINDOW_S), 0.0)
+    record = learner.to_record()
+    assert record is not None
+    NoiseLearner.check(record)
+
+
 @pytest.mark.parametrize("kind", ["sa53", "csac", "ocxo"])
 def test_the_models_spectrum_is_that_of_its_samples(kind: str) -> None:
     """Mean power of simulated windows against the sum of the components, over five decades of power."""

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance.timescale import spectrum
+from appliance.timescale.discipline import Discipline
+from appliance.timescale.discipline_config import DisciplineConfig
 from appliance.timescale.estimator import Estimator
 from appliance.timescale.learning import NoiseLearner
 from appliance.timescale.learnt import Known, Learnt, make_learnt, read_learnt
 from appliance.timescale.models import GNSS, OSCILLATORS
+from appliance.timescale.noise_fit import common_start
 from appliance.timescale.transition import DRIFT, FREQUENCY, TEMPCO
 from tests.unit.timescale.fast_world import fast_world
 
@@ -57,13 +61,55 @@ def test_a_record_comes_back_as_it_was() -> None:
         ({"frequency_ppb": 7.0}, "frequency_ppb: frequency_ppb is not a table"),
         ({"drift_ppb_per_day": {"value": 0.0, "sigma": -1.0}}, "drift_ppb_per_day: sigma is -1"),
         ({"tempco_ppb_per_degc": {"value": math.nan, "sigma": 1.0}}, "tempco_ppb_per_degc: value is nan"),
-        ({"noise": []}, "noise is not a table"),
-        ({"noise": {"figures": {}}}, "white_fm_1s is None"),
+        ({"tai_s": 10**400}, "tai_s is 1000"),
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         read_learnt(_learnt().to_record() | change)
+
+
+def _noise(power_ns2: float) -> dict[str, Any]:
+    bins = len(spectrum.grid().ordinates)
+    figures = common_start(SA53.aging_per_day, DUAL, 0.0).to_record()
+    return {"figures": figures, "power_ns2": [power_ns2] * bins, "windows": 1.0, "steps_ns": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("noise", "says"),
+    [
+        ([], "noise is not a table"),
+        ({"figures": {}}, "white_fm_1s is None"),
+        (_noise(0.0), "power_ns2 holds 0.0"),
+        (_noise(math.nan), "power_ns2 holds nan"),
+        (_noise(10**400), "power_ns2 holds 1000"),
+    ],
+    ids=["list", "figures", "zero", "nan", "huge"],
+)
+def test_bad_noise_alone_is_dropped_and_said(noise: Any, says: str) -> None:
+    learnt = read_learnt(_learnt().to_record() | {"noise": noise})
+    assert learnt.noise is None
+    assert learnt.noise_problem is not None
+    assert says in learnt.noise_problem
+    assert learnt.to_record() == _learnt().to_record()
+    config = DisciplineConfig(topology="C", oscillator_model="sa53", actuator_max_ppb=20.0)
+    discipline = Discipline(config, 0, learnt=_learnt().to_record() | {"noise": noise})
+    assert says in discipline.alarms["learnt"]
+    estimator = _estimator()
+    discipline.pilot.habits.inform(estimator, TAI_S)
+    assert estimator.known(FREQUENCY)[0] == pytest.approx(7_000.0), "the rest is used"
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("sa53", 0.5), ("mro50", 0.5), ("csac", 0.5), ("ocxo", 1.0), ("tcxo", 1.0)]
+)
+def test_a_drift_may_be_another_one_after_a_time_without_power(name: str, share: float) -> None:
+    """However well it was known an hour ago: the part settles anew, or is another unit of its kind."""
+    model = OSCILLATORS[name]
+    sheet = model.aging_per_day * 1e12
+    estimator = Estimator(model, DUAL, phase_ns=0.0, phase_sigma_ns=100.0)
+    _learnt(oscillator=name, drift_ppb_per_day=Known(0.0, 1e-6)).inform(estimator, model, TAI_S + 3600)
+    assert estimator.known(DRIFT)[1] == pytest.approx(share * sheet)
 
 
 def test_knowledge_ages() -> None:

@@ -199,3 +199,16 @@ def test_an_unfinished_survey_costs_its_position_error() -> None:
     assert health.position_bias_ns == pytest.approx(45.0)
     health.note(dataclasses.replace(running, active=False, valid=True, position_sigma_m=0.5))
     assert health.position_bias_ns == 0.0
+
+
+def test_a_dispute_can_be_overruled_and_a_majority_cannot() -> None:
+    health = _health()
+    health.note(_fix(S))
+    health.note_witnesses("a, b", S)
+    health.overrule_dispute(S)
+    assert health.loss(S) == "contradicted by other sources: a, b"
+    health.note_witnesses("no majority", S, disputed=True)
+    assert health.loss(S) == "contradicted by other sources: no majority"
+    health.overrule_dispute(S)
+    assert health.loss(S) is None
+    assert health.clean_for_ns(3 * S) == 2 * S
