@@ -26,8 +26,9 @@ from appliance.ipc import CoreClient, CoreError
 from appliance.run_options import RunOptions
 from appliance.state_directory import prepare
 
-STOP_S: Final = 1.2
-"""What a process gets between SIGTERM and SIGKILL: all of it has to end within two seconds of Ctrl-C."""
+STOP_S: Final = 10.0
+"""What a process gets between SIGTERM and SIGKILL. It needs a fraction of a second where nothing hangs, and
+core's own limits (sources, disk) are shorter: what it knows is written even on a busy host."""
 RESTART_S: Final = (0.2, 1.0, 3.0)
 STABLE_S: Final = 30.0
 """A process that ran this long starts with fresh patience."""
