@@ -19,9 +19,8 @@ from pathlib import Path
 
 from appliance.bound.layout import Plane
 from appliance.bound.reader import BoundReader
-from bench.result import write
+from bench.result import ROOT, write
 
-ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "appliance" / "bound" / "native"
 DRIVER = ROOT / "tests" / "native" / "bound_driver.c"
 WRITE_PERIOD_US = 1000

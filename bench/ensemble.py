@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from appliance.ensemble.chauvenet import ChauvenetScheme
 from appliance.ensemble.interval import IntervalScheme
-from bench.result import write
+from bench.result import SHARED, write
 from tests.scenario.ensemble_worlds import (
     GUILTY,
     SCENARIOS,
@@ -29,8 +27,6 @@ from tests.scenario.ensemble_worlds import (
 )
 from tests.unit.timescale.clock_data import folder
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("TIMECARD_SHARED", ROOT.parent / "shared"))
 PLAIN_K = 4.0
 RMS_NS, COLLUDING_RMS_NS, MAX_NS, ALARM_S = 5.0, 12.0, 25.0, 60.0
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-OUT = Path(__file__).parent / "out"
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "bench" / "out"
+SHARED = Path(os.environ.get("TIMECARD_SHARED", ROOT.parent / "shared"))
+"""Recorded series and clock data with known truth."""
 OPERATORS = {"<=": operator.le, ">=": operator.ge}
 
 
 def write(name: str, metrics: Mapping[str, float], limits: Mapping[str, tuple[str, float]]) -> Path:
     """Write ``bench/out/NAME.json``: limits map a metric to an operator and a number."""
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True, check=False
     ).stdout.strip()
     result = {
         "name": name,

@@ -7,25 +7,21 @@ have been best on this very recording.
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from appliance.config import load_config
 from appliance.simulate import build
 from appliance.simulation_report import plot, write_json
-from bench.result import OUT, write
+from bench.result import OUT, ROOT, SHARED, write
 from bench.rival_servos import best_pi
 
-ROOT = Path(__file__).parent.parent
 SERIES_S, SETTLED_S = 19_900, 3_600
 
 
 def main() -> int:
-    shared = Path(os.environ.get("TIMECARD_SHARED", ROOT.parent / "shared"))
-    clocks = shared / "data" / "clocks"
+    clocks = SHARED / "data" / "clocks"
     if not clocks.is_dir():
         print(f"bench-timescale: skipped, no recorded series at {clocks} (TIMECARD_SHARED)", file=sys.stderr)
         return 0
@@ -33,7 +29,7 @@ def main() -> int:
         load_config(ROOT / "docs" / "examples" / "recorded.toml"),
         gnss_phase=clocks / "gps_1pps_vs_hmaser_phase_s.txt.gz",
         oscillator=clocks / "ocxo_vs_hmaser_frequency_hz.txt.gz",
-        gnss_capture=shared / "data" / "gnss" / "u-blox-m8t-time.log",
+        gnss_capture=SHARED / "data" / "gnss" / "u-blox-m8t-time.log",
         mac="none",
     )
     simulation.run_s(SERIES_S)

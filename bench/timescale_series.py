@@ -9,10 +9,8 @@ it linuxptp's servo, the PI that would have been best on this very file, and the
 
 from __future__ import annotations
 
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import allantools
 import numpy as np
@@ -20,14 +18,12 @@ import numpy as np
 from appliance.timescale.estimator import Estimator, FilterState
 from appliance.timescale.models import GNSS, OSCILLATORS
 from appliance.timescale.transition import PHASE, Array, transition
-from bench.result import write
+from bench.result import SHARED, write
 from bench.rival_servos import LINUXPTP, best_pi, pi_servo, staged_rule
 from bench.self_taught import Run, run
 from tests.unit.timescale.clock_data import expected, folder, load_series, rms
 from tests.unit.timescale.fast_world import fast_world
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("TIMECARD_SHARED", ROOT.parent / "shared"))
 NAMES = ("sa53", "mro50", "csac", "ocxo", "tcxo")
 STABLE = ("sa53", "mro50", "ocxo")
 SETTLED_S, EVERY_S, HORIZONS_S = 21_604, 600, (3_600, 14_400)
