@@ -15,7 +15,6 @@ import queue
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Final
 
 from appliance import runtime_record
@@ -444,8 +443,3 @@ def main(config: Config) -> int:
     except (TimeCardError, SocketError, PtpServerError, OSError) as error:
         sys.stderr.write(f"core: {error}\n")
         return 1
-
-
-def record_path(config: Config) -> Path:
-    """Where the runtime record is."""
-    return config.paths.runtime / runtime_record.NAME

@@ -7,6 +7,7 @@ that what was decoded encodes to the same bytes.
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
@@ -53,7 +54,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(ABC):
     """What all messages have."""
 
     header: Header
@@ -67,14 +68,14 @@ class Message:
         """messageLength as it is sent."""
         return HEADER_SIZE + self.LAYOUT.size + len(encode_tlvs(self.tlvs))
 
+    @abstractmethod
     def body(self) -> tuple[Any, ...]:
         """Values for ``LAYOUT``."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def from_body(cls, header: Header, tlvs: tuple[Tlv, ...], values: tuple[Any, ...]) -> Self:
         """The message from what ``LAYOUT`` unpacked."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

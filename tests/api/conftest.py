@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +21,11 @@ from appliance.core_report import (
     PtpReport,
 )
 from appliance.ensemble_report import ensemble_report
-from appliance.ipc import CoreError
+from appliance.ipc import CoreError, CoreServer
 from appliance.leap.report import leap_report
 from appliance.reporting import clock_report, gnss_report, holdover_report, oscillator_report
 from appliance.snapshot import ClockSnapshot, ClockState, HoldoverLimit
+from tests.api.publishing import Publishing
 from timecard.values import (
     AntennaStatus,
     FixType,
@@ -246,3 +248,11 @@ def report_of() -> Callable[..., CoreReport]:
         return build_report(replace(SNAPSHOT, **snapshot), **(changes or {}))
 
     return make
+
+
+@pytest.fixture
+def published(tmp_path: Path, report_of: Callable[..., CoreReport]) -> Iterator[Publishing]:
+    """A core that answers on the socket of ``--runtime-dir``."""
+    handler = Publishing(report_of)
+    with CoreServer(tmp_path / "core.sock", handler):
+        yield handler

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,11 @@ from api.main import app
 from api.views import status as status_view
 from appliance.config import Config
 from appliance.core_report import CoreReport
-from appliance.events import CommandKind
-from appliance.ipc import CoreServer
 from appliance.leap.decision import LeapJudgement
 from appliance.run_options import RunOptions
 from appliance.snapshot import ClockState
 from tests.api.conftest import NOW_NS, TAI_NS
-from timecard.timebase import HostTimebase
+from tests.api.publishing import Publishing
 
 FIVE_S = 5_000_000_000
 
@@ -43,37 +41,6 @@ def complaint(result: Result) -> str:
     (line,) = result.stderr.splitlines()
     assert line.startswith("time-appliance: ")
     return line
-
-
-class Publishing:
-    """Core's side of the socket, always with a fresh report."""
-
-    def __init__(self, report_of: Callable[..., CoreReport]) -> None:
-        self._report_of = report_of
-        self.changes: dict[str, Any] = {}
-        self.age_ns = 0
-
-    def report(self) -> CoreReport | None:
-        as_of_ns = HostTimebase().mono_ns() - self.age_ns
-        return self._report_of(
-            as_of_mono_ns=as_of_ns,
-            void_after_mono_ns=as_of_ns + FIVE_S,
-            since_mono_ns=as_of_ns,
-            **self.changes,
-        )
-
-    def command(self, kind: CommandKind) -> str:
-        return kind.value
-
-    def rehearse(self, limit_ns: float, duration_s: float) -> str:
-        raise NotImplementedError(f"{limit_ns} ns for {duration_s} s")
-
-
-@pytest.fixture
-def published(tmp_path: Path, report_of: Callable[..., CoreReport]) -> Iterator[Publishing]:
-    handler = Publishing(report_of)
-    with CoreServer(tmp_path / "core.sock", handler):
-        yield handler
 
 
 @pytest.mark.parametrize(
@@ -304,7 +271,7 @@ def test_sptp_hands_its_options_on_and_prints_the_summary(monkeypatch: pytest.Mo
         return Report()
 
     replacement = types.ModuleType("appliance.ptp.sptp")
-    replacement.measure = measure  # type: ignore[attr-defined]
+    replacement.measure = measure  # type: ignore[attr-defined]  # a module made for the test
     monkeypatch.setitem(sys.modules, "appliance.ptp.sptp", replacement)
     result = invoke(
         "sptp",

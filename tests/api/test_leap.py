@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from typer.testing import CliRunner, Result
 
 from api import views
 from api.main import app
 from appliance.core_report import CoreReport
-from appliance.events import CommandKind
-from appliance.ipc import CoreServer
 from appliance.leap.decision import LeapDesk, LeapJudgement
 from appliance.leap.words import LeapWord, built_in_word
-from timecard.timebase import HostTimebase
+from tests.api.publishing import Publishing
 from timecard.values import LeapInfo
 
 FIVE_S = 5_000_000_000
@@ -61,33 +58,6 @@ def test_what_is_not_known_is_null_with_a_reason(report_of: Callable[..., CoreRe
     nothing = views.leap(report_of())
     assert (nothing.valid, nothing.coming, nothing.utc) == (False, None, None)
     assert nothing.why_null["utc"] == "the time is not known yet"
-
-
-class Publishing:
-    """Core's side of the socket."""
-
-    def __init__(self, report_of: Callable[..., CoreReport]) -> None:
-        self._report_of = report_of
-        self.changes: dict[str, Any] = {}
-
-    def report(self) -> CoreReport | None:
-        now_ns = HostTimebase().mono_ns()
-        return self._report_of(
-            as_of_mono_ns=now_ns, void_after_mono_ns=now_ns + FIVE_S, since_mono_ns=now_ns, **self.changes
-        )
-
-    def command(self, kind: CommandKind) -> str:
-        return kind.value
-
-    def rehearse(self, limit_ns: float, duration_s: float) -> str:
-        raise NotImplementedError(f"{limit_ns} ns for {duration_s} s")
-
-
-@pytest.fixture
-def published(tmp_path: Path, report_of: Callable[..., CoreReport]) -> Iterator[Publishing]:
-    handler = Publishing(report_of)
-    with CoreServer(tmp_path / "core.sock", handler):
-        yield handler
 
 
 def leap(tmp_path: Path, *arguments: str) -> Result:

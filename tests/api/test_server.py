@@ -18,30 +18,12 @@ import pytest
 from api.client import DoNotServeError, ask_status
 from api.server import bind_tcp
 from appliance.core_report import CoreReport
-from appliance.events import CommandKind
 from appliance.ipc import CoreServer
 from appliance.verdict import Verdict
-from timecard.timebase import HostTimebase
+from tests.api.publishing import Publishing
 
 ROOT = Path(__file__).resolve().parents[2]
 START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from api.main import main; main()"
-
-
-class Publishing:
-    def __init__(self, report_of: Callable[..., CoreReport]) -> None:
-        self._report_of = report_of
-
-    def report(self) -> CoreReport | None:
-        now_ns = HostTimebase().mono_ns()
-        return self._report_of(
-            as_of_mono_ns=now_ns, void_after_mono_ns=now_ns + 5_000_000_000, since_mono_ns=now_ns
-        )
-
-    def command(self, kind: CommandKind) -> str:
-        return kind.value
-
-    def rehearse(self, limit_ns: float, duration_s: float) -> str:
-        raise NotImplementedError(f"{limit_ns} ns for {duration_s} s")
 
 
 def free_port() -> int:

@@ -70,7 +70,7 @@ def peer(pair: Pair, family: str) -> Iterator[Peer]:
 def without_times(message: Message) -> Message:
     """The same message with its body's timestamp set to zero."""
     if hasattr(message, "origin"):
-        return replace(message, origin=ZERO)  # type: ignore[call-arg]
+        return replace(message, origin=ZERO)  # type: ignore[call-arg]  # every class that is asked has it
     if hasattr(message, "timestamp"):
-        return replace(message, timestamp=ZERO)  # type: ignore[call-arg]
+        return replace(message, timestamp=ZERO)  # type: ignore[call-arg]  # as above
     return message

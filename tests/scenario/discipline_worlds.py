@@ -39,7 +39,7 @@ def loop(topology: str, oscillator: str, made: World, **options: Any) -> ClosedL
     """A discipline on that world; options that begin with ``loop_`` go to the closed loop."""
     outer = {k.removeprefix("loop_"): options.pop(k) for k in list(options) if k.startswith("loop_")}
     options.setdefault("actuator_max_ppb", ACTUATOR_PPB[topology])
-    config = DisciplineConfig(topology=topology, oscillator_model=oscillator, **options)  # type: ignore[arg-type]
+    config = DisciplineConfig(topology=topology, oscillator_model=oscillator, **options)  # type: ignore[arg-type]  # tests' parameters
     return ClosedLoop(made, config, **outer)
 
 

@@ -323,17 +323,17 @@ def test_an_actuator_that_fails_is_an_alarm_and_the_bound_stays_true() -> None:
     take = played._take
 
     def refuse(event: object, t_s: float) -> None:
-        for action in played.discipline.handle(event):  # type: ignore[arg-type]
+        for action in played.discipline.handle(event):  # type: ignore[arg-type]  # any event
             del action
             played.discipline.handle(
                 SourceFault(source="actuator", reason="write failed", mono_ns=played.mono_ns(t_s))
             )
 
-    played._take = refuse  # type: ignore[method-assign]
+    played._take = refuse  # type: ignore[method-assign]  # this loop alone
     rows = played.play(200)
     assert "actuator: write failed" in rows[-1].snapshot.alarms
     assert violations(rows) == []
-    played._take = take  # type: ignore[method-assign]
+    played._take = take  # type: ignore[method-assign]  # and back
     rows = played.play(200)
     assert rows[-1].snapshot.alarms == ()
     assert rows[-1].state is ClockState.LOCKED
@@ -411,9 +411,9 @@ def test_garbage_from_the_oscillator_module_does_no_harm() -> None:
         if isinstance(event, OscillatorReport):
             nonsense = dataclasses.replace(event.status, phase_ns=math.nan, temperature_mdegc=10**9)
             return good(OscillatorReport(status=nonsense))
-        return good(event)  # type: ignore[arg-type]
+        return good(event)  # type: ignore[arg-type]  # any event
 
-    played.discipline.handle = spoil  # type: ignore[assignment, method-assign]
+    played.discipline.handle = spoil  # type: ignore[assignment, method-assign]  # this loop alone
     rows = played.play(100)
     assert {row.state for row in rows} == {ClockState.LOCKED}
     assert np.abs(errors(rows)).max() < 6.0

@@ -214,7 +214,7 @@ def test_it_is_replayed_to_the_last_bit_across_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("topology", [pytest.param("A", marks=pytest.mark.full), "B"])
 def test_on_the_emulated_card(topology: str) -> None:
     """Drivers, module and receiver and all; in topology A the module's own loop is taken over meanwhile."""
-    config = Config(timescale=TimescaleConfig(topology=topology))  # type: ignore[arg-type]
+    config = Config(timescale=TimescaleConfig(topology=topology))  # type: ignore[arg-type]  # a test's parameter
     simulation = simulate.build(config, seed=3)
     simulation.run_s(650)
     now_ns = simulation.virtual.timebase.mono_ns()

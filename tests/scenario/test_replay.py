@@ -56,7 +56,7 @@ def command(simulation: simulate.Simulation, kind: CommandKind) -> None:
 
 def eventful(directory: Path, topology: str, *, quiet_s: int = 30) -> list[Replay]:
     """A history on the emulated card with everything in it, and what its replays find."""
-    config = Config(timescale=TimescaleConfig(topology=topology))  # type: ignore[arg-type]
+    config = Config(timescale=TimescaleConfig(topology=topology))  # type: ignore[arg-type]  # a test's parameter
     flight = recorder(directory)
     mac = {} if topology in "AB" else {"mac": "none"}
     simulation = simulate.build(config, flight=flight, seed=4, **mac)
@@ -122,7 +122,7 @@ def test_the_report_tells_of_a_record_that_is_not_written(tmp_path: Path) -> Non
 @pytest.mark.full
 @pytest.mark.parametrize(("topology", "hours"), [("B", 24), ("A", 6), ("C", 6)])
 def test_many_hours_on_the_emulated_card(topology: str, hours: int, tmp_path: Path) -> None:
-    config = Config(timescale=TimescaleConfig(topology=topology))  # type: ignore[arg-type]
+    config = Config(timescale=TimescaleConfig(topology=topology))  # type: ignore[arg-type]  # a test's parameter
     flight = recorder(tmp_path)
     simulation = simulate.build(config, flight=flight, seed=5, **({"mac": "none"} if topology == "C" else {}))
     for name in ("", "antenna-cut", "pps-step", "jam"):

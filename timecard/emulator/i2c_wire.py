@@ -6,6 +6,7 @@ specification).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
@@ -107,7 +108,7 @@ class I2cWire:
         self.sda_held_clocks = max(0, self.sda_held_clocks - clocks)
 
 
-class OnWire:
+class OnWire(ABC):
     """What a master has because of the wire at it: the fault of silent parts, and its power."""
 
     def __init__(self, wire: I2cWire) -> None:
@@ -127,5 +128,5 @@ class OnWire:
         self.wire.power_up()
         self._restart()
 
-    def _restart(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _restart(self) -> None: ...

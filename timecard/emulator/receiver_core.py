@@ -8,6 +8,7 @@ that arrive.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -52,7 +53,7 @@ class Piece(NamedTuple):
     payload: bytes = b""
 
 
-class ReceiverCore(FrontEnd):
+class ReceiverCore(FrontEnd, ABC):
     """A ``SerialDevice``. All times are true TAI; faults are attributes and take effect from then on."""
 
     traits = Traits()
@@ -97,13 +98,13 @@ class ReceiverCore(FrontEnd):
 
     # --- what a family says ---------------------------------------------------------------------------------
 
+    @abstractmethod
     def _messages(self, epoch: Epoch, count: int) -> Sequence[Piece]:
         """What leaves the line in this second, the ``count``-th since the start."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hear(self, data: bytes, t_ns: int) -> None:
         """Bytes from the host, while the receiver listens."""
-        raise NotImplementedError
 
     def _configured(self) -> None:
         """The settings in force are others."""

@@ -6,6 +6,7 @@ are translated. Planning only reads.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -67,16 +68,16 @@ class Stored(NamedTuple):
     """Values after a restart, as many kinds of restart as what is asked for has to survive."""
 
 
-class Planner:
+class Planner(ABC):
     """Reads a receiver and says what differs; how it is read is the business of those who inherit."""
 
     def __init__(self, line: UbloxLine) -> None:
         self._line = line
         self._name = line.name
 
+    @abstractmethod
     def read(self, names: Iterable[str]) -> dict[str, int]:
         """Values in force, of the keys that this receiver has. Raises ``DeviceTimeoutError``."""
-        raise NotImplementedError
 
     def label(self, key: str) -> str:
         """What this receiver calls a key."""

@@ -5,6 +5,7 @@ Register semantics: the kernel's ``ptp_ocp`` driver and the published core (``Ip
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from timecard.boards.registers import ALL_ONES
@@ -33,7 +34,7 @@ _READ: Final = 0x4000_0000
 _READ_DONE: Final = 0x8000_0000
 
 
-class SnapshotClock:
+class SnapshotClock(ABC):
     """``now_tai_ns``, ``cross_timestamp``, ``set_tai_ns`` and ``step_ns`` on registers.
 
     Raises ``DeviceLostError`` when the card answers all ones, ``DeviceTimeoutError`` when it takes no
@@ -152,9 +153,9 @@ class SnapshotClock:
             return
         self._step_by_core(step_by_loading(self, delta_ns))
 
+    @abstractmethod
     def _step_by_core(self, delta_ns: int) -> None:
         """Let the core add less than a second."""
-        raise NotImplementedError
 
     def _adjust(self, values: dict[str, int], command: int) -> None:
         """Write registers and latch them."""

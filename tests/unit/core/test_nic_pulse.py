@@ -101,6 +101,6 @@ def test_a_nic_that_goes_away_is_a_lost_device() -> None:
     def gone(timeout_s: float) -> Sequence[ExttsEvent]:
         raise DeviceLostError("/dev/ptp0", "read events", "the clock has gone")
 
-    stamps.read_events = gone  # type: ignore[method-assign]
+    stamps.read_events = gone  # type: ignore[method-assign]  # this one alone is gone
     with pytest.raises(DeviceLostError):
         nic.sample(line(host))

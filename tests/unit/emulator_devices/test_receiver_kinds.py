@@ -187,7 +187,7 @@ def test_an_m9n_never_surveys_and_an_f10t_tells_jamming_by_band() -> None:
     device = make("f10t")
     switch_on(device, ["NAV_PVT", "SEC_SIG", "MON_RF", "NAV_SIG"])
     device.jam_db = 20.0
-    device._settings.write({"CFG_ITFM_ENABLE": 1})  # type: ignore[attr-defined]
+    device._settings.write({"CFG_ITFM_ENABLE": 1})  # type: ignore[attr-defined]  # the u-blox kind's own
     device.transmit(at(30))
     heard = {message.identity: message for message in ubx(device.transmit(at(31)))}
     assert (heard["NAV-PVT"].fixType, heard["MON-RF"].nBlocks) == (5, 2)

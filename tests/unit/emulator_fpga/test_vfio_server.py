@@ -284,7 +284,7 @@ class TestListening:
 
     def test_a_served_path_is_refused_and_goes_on_being_served(self, served: Served) -> None:
         with pytest.raises(RefusedError, match="another process serves"):
-            VfioUserServer(served.path, served.server.device, served.card._agenda)  # type: ignore[arg-type]
+            VfioUserServer(served.path, served.server.device, served.card._agenda)  # type: ignore[arg-type]  # as much of a card as is used
         assert answers(served.path)
 
     def test_a_file_is_not_overwritten(self, tmp_path: Path) -> None:

@@ -238,4 +238,4 @@ def test_contents_outlive_the_process(tmp_path: Path) -> None:
 )
 def test_options_that_cannot_be_are_refused_by_name(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        FlashOptions(**wrong)  # type: ignore[arg-type]
+        FlashOptions(**wrong)  # type: ignore[arg-type]  # wrong on purpose

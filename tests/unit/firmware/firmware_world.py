@@ -41,7 +41,7 @@ def pin_for(
 
 def world(board: str = "fb", **options: object) -> SpiBus:
     """A card fresh from the factory, with a fast flash."""
-    return SpiBus(board, FlashOptions(**{"speed": 1000.0, **options}))  # type: ignore[arg-type]
+    return SpiBus(board, FlashOptions(**{"speed": 1000.0, **options}))  # type: ignore[arg-type]  # tests' parameters
 
 
 def updater(bus: SpiBus, state: Path, *, board_id: str | None = None, running: bool = True) -> FirmwareUpdate:

@@ -33,7 +33,7 @@ def recorded_loop(
 ) -> ClosedLoop:
     """A recorded discipline on a world of its own; ``start_s`` is the second in which it begins."""
     options.setdefault("actuator_max_ppb", ACTUATOR_PPB[topology])
-    config = DisciplineConfig(topology=topology, oscillator_model=oscillator, **options)  # type: ignore[arg-type]
+    config = DisciplineConfig(topology=topology, oscillator_model=oscillator, **options)  # type: ignore[arg-type]  # tests' parameters
     made = made or world(oscillator, seconds, y0_ppb=1.3)
     discipline = RecordedDiscipline(flight, config, ClosedLoop.mono_ns(float(start_s)), **(begin or {}))
     played = ClosedLoop(made, config, discipline=discipline)

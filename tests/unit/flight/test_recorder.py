@@ -278,7 +278,7 @@ def test_what_cannot_be_recorded_stops_the_record_and_not_the_clock(tmp_path: Pa
     flight = FlightRecorder(FlightWriter(tmp_path, WIDE, threaded=False), {})
     config = loop("C", "ocxo", world("ocxo", 10)).config
     discipline = RecordedDiscipline(flight, config, 0)
-    flight.note(object())  # type: ignore[arg-type]
+    flight.note(object())  # type: ignore[arg-type]  # cannot be packed
     assert flight.problem is not None
     assert isinstance(discipline.snapshot(ClosedLoop.mono_ns(1.0)).counters, dict)
     flight.close()

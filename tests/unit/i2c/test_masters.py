@@ -76,7 +76,7 @@ def test_nobody_at_the_address(board: Board) -> None:
 def test_a_refused_byte(board: Board) -> None:
     world = I2cWorld(board)
     chip = world.chips[board.i2c.chips[-1].address]
-    chip.receive = lambda byte, t_ns: False  # type: ignore[method-assign]
+    chip.receive = lambda byte, t_ns: False  # type: ignore[method-assign]  # this chip alone refuses
     with pytest.raises(RefusedError, match="refused"):
         world.open().transfer(chip.first_address, b"\x00\x01", 0)
 
@@ -105,7 +105,7 @@ def test_the_clock_is_held_in_the_middle_of_a_read(board: Board) -> None:
         world.wire.scl_held = True
         return original(t_ns)
 
-    chip.send = hold  # type: ignore[method-assign]
+    chip.send = hold  # type: ignore[method-assign]  # this chip alone holds the line
     with pytest.raises(DeviceTimeoutError):
         i2c.transfer(0x50, b"\x00", 8)
     del chip.send

@@ -14,7 +14,7 @@ from timecard.kernel.phc_values import Bracket
 
 def comparer(phc: SimulatedPhc, told_ns: int | None, tick_ns: int = 0) -> CrossComparer:
     return CrossComparer(
-        phc,  # type: ignore[arg-type]
+        phc,  # type: ignore[arg-type]  # as much of a PHC as is used
         window_adjust=lambda: told_ns,
         tick_ns=tick_ns,
         clocks=lambda: (RAW_AHEAD_NS, 30),
@@ -82,7 +82,7 @@ def test_hopeless_brackets_are_an_error() -> None:
 def test_a_step_of_the_hosts_clock_is_seen() -> None:
     phc = SimulatedPhc(0, [5_000] * 5, 0.5, (6, 6))
     steps = iter(range(0, 10**9, 10**6))
-    compare = CrossComparer(phc, clocks=lambda: (RAW_AHEAD_NS + next(steps), 30))  # type: ignore[arg-type]
+    compare = CrossComparer(phc, clocks=lambda: (RAW_AHEAD_NS + next(steps), 30))  # type: ignore[arg-type]  # as above
     with pytest.raises(HostSteppedError, match="stepped"):
         compare.cross_timestamp()
 

@@ -151,7 +151,7 @@ def test_commands_avoid_the_pulse() -> None:
         times.append(clock.now_tai_ns() % S)
         slew(delta_ns)
 
-    clock.slew_ns = noting  # type: ignore[method-assign]
+    clock.slew_ns = noting  # type: ignore[method-assign]  # to see what is asked of it
     run(steering, host, 30.0)
     assert len(times) >= 29
     assert all(abs(t - S // 2) < 20_000_000 for t in times[1:])

@@ -98,7 +98,7 @@ def test_a_full_message_costs_one_status_read_per_14_bytes() -> None:
         looks += offset == BASE + 0x08
         return read32(offset)
 
-    world.card.read32 = counting  # type: ignore[method-assign]
+    world.card.read32 = counting  # type: ignore[method-assign]  # to count reads
     assert len(stream.read(4096, 0)) == 700
     assert looks == 51
 

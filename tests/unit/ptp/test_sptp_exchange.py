@@ -191,7 +191,7 @@ def test_the_path_delay_filter_follows_the_documented_rules() -> None:
 )
 def test_impossible_filter_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="path delay filter"):
-        PathDelayFilter(**settings)  # type: ignore[arg-type]
+        PathDelayFilter(**settings)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_statistics_are_those_of_the_textbook() -> None:

@@ -111,7 +111,7 @@ def test_own_pulse() -> None:
 
 
 def _start_up(topology: str) -> tuple[StartUp, CardTime, ReferenceHealth, OscillatorWatch]:
-    config = DisciplineConfig(topology=topology, oscillator_model="sa53", delay_ns=276.0)  # type: ignore[arg-type]
+    config = DisciplineConfig(topology=topology, oscillator_model="sa53", delay_ns=276.0)  # type: ignore[arg-type]  # a test's parameter
     health = ReferenceHealth(min_satellites=1, max_time_accuracy_ns=1000.0)
     card, module = CardTime(), OscillatorWatch()
     return StartUp(config, card, health, module), card, health, module
@@ -224,4 +224,4 @@ def test_topology_d_waits_for_the_cards_own_servo() -> None:
 def test_a_configuration_that_cannot_be_names_its_field(field: str, value: object) -> None:
     fields: dict[str, object] = {"topology": "C", "oscillator_model": "ocxo"} | {field: value}
     with pytest.raises(ValueError, match=f"discipline: {field} is"):
-        DisciplineConfig(**fields)  # type: ignore[arg-type]
+        DisciplineConfig(**fields)  # type: ignore[arg-type]  # wrong on purpose
