@@ -18,8 +18,8 @@ from rich.table import Table
 from api.cli_errors import CommandError
 from api.cli_status import duration
 from api.cli_values import ConfigOption, JsonOption, RuntimeOption, duration_s
-from api.client import runtime_directories
-from appliance.config import Config, load_config
+from api.client import core_client
+from appliance.config import load_config
 from appliance.core_report import RehearsalReport, Reported
 from appliance.events import CommandKind
 from appliance.ipc import CoreClient, CoreError
@@ -63,7 +63,7 @@ def holdover_command(
     if not 1.0 <= seconds <= LONGEST_S:
         raise typer.BadParameter(f"--for {lasting}: a rehearsal lasts 1s to 24h")
     try:
-        client = _client(Overrides(runtime_dir=runtime_dir).apply(load_config(config)))
+        client = core_client(Overrides(runtime_dir=runtime_dir).apply(load_config(config)))
         if show:
             found = client.report().rehearsal
         elif stop:
@@ -183,15 +183,3 @@ def _ns(found: RehearsalReport, name: str) -> str:
 def _after(record: Reported, name: str) -> str:
     seconds = getattr(record, name)
     return record.why_null.get(name, "-") if seconds is None else duration(seconds)
-
-
-def _client(config: Config) -> CoreClient:
-    """Core in the first folder where it answers."""
-    clients = [CoreClient(directory / "core.sock") for directory in runtime_directories(config)]
-    for client in clients[:-1]:
-        try:
-            client.ping()
-        except CoreError:
-            continue
-        return client
-    return clients[-1]

@@ -77,6 +77,7 @@ def document(found: Replay, *, compared: bool) -> dict[str, Any]:
             {**asdict(entry), "tai_ns": None if entry.tai_ns is None else str(entry.tai_ns)}
             for entry in found.timeline.entries
         ],
+        "timeline_left_out": found.timeline.left_out,
     }
 
 
@@ -84,6 +85,8 @@ def _lines(found: Replay, *, compared: bool) -> Iterator[str]:
     for entry in found.timeline.entries:
         utc = "-" if entry.tai_ns is None else instant(entry.tai_ns, entry.tai_minus_utc_s)
         yield f"{utc:>23}  {entry.at_s:>9.1f} s  {entry.kind:<8}  {entry.text}"
+    if found.timeline.left_out:
+        yield f"... {found.timeline.left_out} more left out"
     yield (
         f"{found.duration_s:.0f} s, {found.events} events, {found.decisions} decisions,"
         f" {found.actions} actions; {_ending(found)}"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.schemas import HoldoverView, StatusView
-from appliance.core_report import Reported
+from appliance.core_report import LearntReport, Reported
 from appliance.verdict import Verdict
 from timecard.timescale import NS_PER_S
 
@@ -37,6 +37,7 @@ def print_status(status: StatusView, console: Console) -> None:
         _holdover_rows,
         _gnss_rows,
         _oscillator_rows,
+        _learnt_rows,
         _ensemble_rows,
         _ptp_rows,
         _card_rows,
@@ -60,6 +61,8 @@ def print_holdover(status: StatusView, console: Console) -> None:
     else:
         entered = instant(view.entered_tai_ns, leap.tai_minus_utc_s if leap.valid else None)
     table.add_row("entered", entered)
+    if view.forced:
+        table.add_row("", "asked for by an operator; `time-appliance holdover leave` ends it")
     table.add_row("budget", f"{view.budget_ns:g} ns")
     table.add_row("temperature", _shown(view, "temperature_assumption"))
     for event in view.excluded_events:
@@ -163,6 +166,28 @@ def _oscillator_rows(status: StatusView) -> Iterator[Row]:
         yield "temperature", _shown(oscillator, "temperature_c", "{:.1f} degC")
         yield from (("alarm", Text(alarm, "yellow")) for alarm in oscillator.alarms or ())
     yield from (("fault", Text(fault, "yellow")) for fault in oscillator.faults)
+
+
+def _learnt_rows(status: StatusView) -> Iterator[Row]:
+    learnt = status.oscillator.learnt
+    if learnt.drift_ppb_per_day is None:
+        yield "learnt", f"nothing yet ({learnt.why_null['drift_ppb_per_day']})"
+    else:
+        yield "learnt", f"drift {_figure(learnt, 'drift_ppb_per_day', 'ppb/day')}"
+        yield "", f"slope {_figure(learnt, 'tempco_ppb_per_degc', 'ppb/degC')}"
+    if learnt.white_fm_1s is not None:
+        after = "" if learnt.noise_from_s is None else f" ({duration(learnt.noise_from_s)} of samples)"
+        names = {"white_fm_1s": "white FM", "flicker_floor": "flicker", "random_walk_1day": "walk"}
+        shown = ", ".join(f"{name} {getattr(learnt, field).value:.1e}" for field, name in names.items())
+        yield "noise", f"{shown}{after}"
+        if learnt.pulse_white_ns is not None and learnt.pulse_coloured_ns is not None:
+            white_ns, coloured_ns = learnt.pulse_white_ns.value, learnt.pulse_coloured_ns.value
+            yield "", f"pulse {white_ns:.1f} ns white, {coloured_ns:.1f} ns coloured"
+
+
+def _figure(learnt: LearntReport, name: str, unit: str) -> str:
+    figure = getattr(learnt, name)
+    return _shown(learnt, name) if figure is None else f"{figure.value:+.2g} +- {figure.sigma:.1g} {unit}"
 
 
 def _ensemble_rows(status: StatusView) -> Iterator[Row]:

@@ -53,6 +53,18 @@ def runtime_directories(config: Config) -> tuple[Path, ...]:
     return (own, SYSTEM_RUNTIME)
 
 
+def core_client(config: Config) -> CoreClient:
+    """Core in the first folder where it answers, else in the last one."""
+    clients = [CoreClient(directory / "core.sock") for directory in runtime_directories(config)]
+    for client in clients[:-1]:
+        try:
+            client.ping()
+        except CoreError:
+            continue
+        return client
+    return clients[-1]
+
+
 def ask_status(directories: Sequence[Path]) -> Answer:
     """The state from the first that answers. Raises ``UnreachableError`` or ``DoNotServeError``."""
     api_reasons: list[str] = []

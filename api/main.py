@@ -18,6 +18,7 @@ from rich.console import Console
 from api import cli_status
 from api.cli_analyse import analyse_command
 from api.cli_errors import USAGE, CommandError, OneLineErrors, complain
+from api.cli_holdover import LimitOption, ProbabilityOption, holdover_app, only_limit
 from api.cli_leap import leap_status, print_leap, rehearse_command
 from api.cli_rehearse import rehearse_app
 from api.cli_replay import replay_command
@@ -65,6 +66,7 @@ def main() -> NoReturn:
 app.command("analyse")(analyse_command)
 app.command("replay")(replay_command)
 app.add_typer(rehearse_app, name="rehearse")
+app.add_typer(holdover_app, name="holdover")
 leap_app = typer.Typer(help="Leap seconds: what is believed, and a rehearsal.")
 leap_app.command("rehearse")(rehearse_command)
 app.add_typer(leap_app, name="leap")
@@ -201,19 +203,34 @@ def status(
     return VERDICT_STATUS[answer.status.health.verdict]
 
 
-@app.command()
+@holdover_app.callback(invoke_without_command=True)
 def holdover(
-    config: ConfigOption = None, runtime_dir: RuntimeOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    config: ConfigOption = None,
+    runtime_dir: RuntimeOption = None,
+    limit: LimitOption = None,
+    p: ProbabilityOption = None,
+    as_json: JsonOption = False,
 ) -> int:
-    """Show readiness for holdover and its forecast; exit status as for ``status``."""
+    """Show readiness for holdover and its forecast; exit status as for ``status``. Or enter and leave it.
+
+    With --limit only how long the bound stays below that, with probability --p (the bound's own without it).
+    """
+    if context.invoked_subcommand is not None:
+        if any((config, runtime_dir, limit, p, as_json)):
+            raise typer.BadParameter(f"write options behind `{context.invoked_subcommand}`")
+        return 0
+    if p is not None and limit is None:
+        raise typer.BadParameter("--p is the probability of --limit; give both")
     answer = _ask(config, runtime_dir, as_json=as_json)
     if isinstance(answer, int):
         return answer
+    status = answer.status if limit is None else only_limit(answer.status, limit, p)
     if as_json:
-        typer.echo(answer.status.holdover.model_dump_json(indent=2))
+        typer.echo(status.holdover.model_dump_json(indent=2))
     else:
-        cli_status.print_holdover(answer.status, Console())
-    return VERDICT_STATUS[answer.status.health.verdict]
+        cli_status.print_holdover(status, Console())
+    return VERDICT_STATUS[status.health.verdict]
 
 
 @app.command()

@@ -17,12 +17,15 @@ from appliance.core_report import (
     ClockReport,
     EnsembleReport,
     GnssReport,
+    GrowthReport,
     InstantNs,
     LeapReport,
+    LearntReport,
     LimitForecast,
     OscillatorReport,
     ProcessReport,
     PtpReport,
+    RehearsalReport,
     Reported,
 )
 from appliance.snapshot import ClockState
@@ -67,16 +70,27 @@ class HoldoverView(Envelope):
 
     ready: bool
     not_ready_reasons: tuple[str, ...]
+    forced: bool
+    """An operator has asked for it, or for a rehearsal: no reference is followed until that ends."""
     entered_tai_ns: InstantNs | None
     """When the present holdover began."""
     budget_ns: float
     """Holdover ends when the card's bound passes this."""
     limits: tuple[LimitForecast, ...]
     """``seconds`` count from ``as_of_tai_ns``."""
+    growth: GrowthReport | None
+    """For any other limit and probability."""
     temperature_assumption: str | None
     """What the forecast takes the temperature to do."""
     excluded_events: tuple[str, ...]
     """What the forecast does not cover."""
+
+
+class RehearsalView(Envelope, RehearsalReport):
+    """The newest rehearsal of holdover, running or over; ``state`` is null before the first."""
+
+    since_tai_ns: InstantNs | None
+    until_tai_ns: InstantNs | None
 
 
 class ClockView(Envelope, ClockReport):
@@ -100,7 +114,9 @@ class GnssView(Envelope, GnssReport):
 
 
 class OscillatorView(Envelope, OscillatorReport):
-    """The oscillator module."""
+    """The oscillator module, and what the clock has learnt of it."""
+
+    learnt: LearntReport
 
 
 class EnsembleView(Envelope, EnsembleReport):
@@ -122,6 +138,7 @@ class StatusView(Reported):
 
     health: Health
     holdover: HoldoverView
+    rehearsal: RehearsalView
     clock: ClockView
     leap: LeapView
     gnss: GnssView

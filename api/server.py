@@ -6,10 +6,9 @@ import errno
 import logging
 import signal
 import socket
-import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import uvicorn
 
@@ -59,42 +58,37 @@ def serve(config: Config) -> int:
     Raises ``ListenError`` or ``SocketError`` when an address cannot be bound. Core need not be running: until
     it is, every answer is "do not serve".
     """
-    # uvicorn repeats the signal that ended it; a clean stop is no death by signal.
-    signal.signal(signal.SIGTERM, _stop)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(
+                CoreClient(config.paths.core_socket, CORE_TIMEOUT_S), bound_page=config.paths.bound_page
+            ),
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONCURRENT,
+            timeout_graceful_shutdown=STOP_S,
+        )
+    )
     path = config.paths.api_socket
     with ExitStack() as stack:
         tcp = stack.enter_context(bind_tcp(config.api.host, config.api.port))
+        # uvicorn listens to signals only once its loop runs, and repeats the one that ended it: a stop is
+        # quiet before that, too, and no death by signal.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.handle_exit)
         # Readable by everybody, like loopback.
         local = stack.enter_context(bind_unix(path, mode=0o666))
         stack.callback(unlink_own, path, _inode(path))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(
-                    CoreClient(config.paths.core_socket, CORE_TIMEOUT_S), bound_page=config.paths.bound_page
-                ),
-                loop="asyncio",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=MAX_CONCURRENT,
-                timeout_graceful_shutdown=STOP_S,
-            )
-        )
         log.info("api serves on http://%s:%d and %s", config.api.host, config.api.port, path)
-        try:
-            server.run(sockets=[tcp, local])
-        except KeyboardInterrupt:
-            return 0
+        server.run(sockets=[tcp, local])
     return 0
 
 
 def _inode(path: Path) -> int:
     return path.stat().st_ino
-
-
-def _stop(_number: int, _frame: object) -> NoReturn:
-    sys.exit(0)

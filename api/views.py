@@ -14,6 +14,7 @@ from api.schemas import (
     LeapView,
     OscillatorView,
     PtpView,
+    RehearsalView,
     StatusView,
 )
 from appliance.core_report import Bounds, CoreReport, Reported
@@ -70,6 +71,18 @@ def holdover(report: CoreReport) -> HoldoverView:
     return _view(HoldoverView, report, **values, why_null=why)
 
 
+def rehearsal(report: CoreReport) -> RehearsalView:
+    """The newest rehearsal of holdover."""
+    values = _values(report.rehearsal)
+    why = values["why_null"]
+    for name in ("since", "until"):
+        mono_ns = values[f"{name}_mono_ns"]
+        values[f"{name}_tai_ns"] = None if mono_ns is None else report.tai_at(mono_ns)
+        if mono_ns is None:
+            why[f"{name}_tai_ns"] = why[f"{name}_mono_ns"]
+    return _view(RehearsalView, report, **values)
+
+
 def clock(report: CoreReport) -> ClockView:
     """The disciplined clock."""
     return _view(
@@ -94,8 +107,8 @@ def gnss(report: CoreReport) -> GnssView:
 
 
 def oscillator(report: CoreReport) -> OscillatorView:
-    """The oscillator module."""
-    return _view(OscillatorView, report, **_values(report.oscillator))
+    """The oscillator module, and what the clock has learnt of it."""
+    return _view(OscillatorView, report, **_values(report.oscillator), learnt=report.learnt)
 
 
 def ensemble(report: CoreReport) -> EnsembleView:
@@ -118,6 +131,7 @@ def status(report: CoreReport, mono_ns: int) -> StatusView:
     return StatusView(
         health=health(report, mono_ns),
         holdover=holdover(report),
+        rehearsal=rehearsal(report),
         clock=clock(report),
         leap=leap(report),
         gnss=gnss(report),

@@ -17,6 +17,7 @@ from appliance.leap.words import LeapWord
 from appliance.learnt_state import LearntState
 from appliance.oscillator_search import OscillatorSearch, worth_searching
 from appliance.peers import WITNESSES, HostMap, peer_runners
+from appliance.servo_watch import ServoWatch
 from appliance.sources import OscillatorSource, SourceRunner, card_leap_word, edge_runner, gnss_runner
 from appliance.timescale.discipline import Discipline
 from appliance.timescale.discipline_config import DisciplineConfig
@@ -37,13 +38,13 @@ from timecard.mac.wear import WearLedger, WearUsage
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
-from timecard.values import OscillatorIdentity
+from timecard.values import Alarm, OscillatorIdentity
 
 GNSS_MODEL_OF: Final = {"ZED-F9T": "f9t_dual", "RCB-F9T": "f9t_dual"}
 OTHER_GNSS_MODEL: Final = "single_legacy"
 """A receiver whose pulse nobody characterised counts as an old single-band one."""
 OTHER_OSCILLATOR_MODEL: Final = "unknown"
-DEFAULT_QUARTZ: Final = "ocxo"
+UNKNOWN_OSCILLATOR: Final = "oscillator-unknown"
 MAX_TIME_ACCURACY_NS: Final = 1000.0
 """A receiver that says its time may be off by more is not used, neither by its watch nor by the loop."""
 APPLIED_PLACES: Final = ("receiver", "timestamper", "software")
@@ -115,7 +116,11 @@ def assemble(
             monitor=_oscillator_monitor(control.module_identity),
             usage=_usage(wear, control.module_identity),
         )
-    discipline_config = _discipline_config(config, control, receiver)
+    watched = find_thermometer(card, timebase) if module is None else None
+    part = control.module_identity or (watched and watched[1])
+    discipline_config = _discipline_config(config, control, part, receiver)
+    # A receiver that comes later with a delay which this does not cover is not used.
+    receiver.delay_limit_ns = discipline_config.delay_uncertainty_ns
     discipline = Discipline if flight is None else partial(RecordedDiscipline, flight)
 
     def accept() -> None:
@@ -142,6 +147,8 @@ def assemble(
     corrupt = learnt.alarm(timebase.mono_ns()) if learnt is not None else None
     if corrupt is not None:
         engine.take(corrupt)
+    if config.timescale.oscillator_model == "auto" and discipline_config.model_name == OTHER_OSCILLATOR_MODEL:
+        engine.take(_unknown_oscillator(part, timebase.mono_ns()))
     for event in early_events:
         engine.take(event)
     runners = [
@@ -152,15 +159,15 @@ def assemble(
     ]
     if oscillator_source:
         runners.append(oscillator_source.runner)
-    watched = find_thermometer(card, timebase) if module is None else None
     if watched is not None:
-        part, identity = watched
         thermometer = OscillatorSource(
-            part, timebase, on_start=lambda: None, monitor=_oscillator_monitor(identity)
+            watched[0], timebase, on_start=lambda: None, monitor=_oscillator_monitor(part)
         )
         runners.append(thermometer.runner)
     if control.steering is not None:
         runners.append(steering_runner(control.steering, timebase))
+    if control.topology == "D":
+        runners.append(ServoWatch(card, timebase).runner)
     runners += peer_runners(config, card, engine, timebase, host_map)
     if engine.witnessing is not None and resume is not None:
         engine.witnessing.take_up(resume.get(WITNESSES))
@@ -171,7 +178,7 @@ def assemble(
         receiver=receiver,
         runners=runners,
         oscillator_source=oscillator_source,
-        oscillator=control.module_identity or (watched and watched[1]),
+        oscillator=part,
         topology=control.topology,
         oscillator_model=discipline_config.oscillator_model,
         search=OscillatorSearch(card, timebase, wear) if search else None,
@@ -206,12 +213,13 @@ def _leap_runner(config: Config, timebase: Timebase, utc_offset: KnownUtcOffset)
 
 def receiver_intent(config: Config) -> GnssIntent:
     """What the configuration asks of the receiver, in words that hold for every maker."""
-    gnss, position = config.gnss, config.gnss.position
+    gnss, position, ledger = config.gnss, config.gnss.position, config.ledger
     survey = Survey(min_s=gnss.survey_s, sigma_m=gnss.survey_accuracy_m)
     return replace(
         TIME_CARD,
         position=_ecef(position) if position else survey,
-        cable_delay_ns=config.ledger.register_ns("receiver"),
+        # Where no row is about the antenna chain, what somebody has set in the receiver is left there.
+        cable_delay_ns=ledger.register_ns("receiver") if ledger.knows_antenna_chain else None,
         elevation_mask_deg=gnss.elevation_deg,
     )
 
@@ -249,16 +257,31 @@ def _usage(wear: WearLedger | None, module: OscillatorIdentity | None) -> Callab
     return partial(wear.usage, module.family, module.serial) if wear and module else None
 
 
-def _model_of(module: OscillatorIdentity) -> str:
-    """A family that nobody characterised counts as an unknown one, which is never too good."""
-    driver = OSCILLATORS.get(module.family)
+def _model_of(part: OscillatorIdentity | None) -> str:
+    """A part that does not answer, or that nobody characterised, counts as an unknown one: never too good.
+
+    Whoever makes the 10 MHz then may be the small oscillator of the card itself.
+    """
+    driver = OSCILLATORS.get(part.family) if part else None
     named = driver.timescale_model if driver else None
     return named if named is not None and named in MODELS else OTHER_OSCILLATOR_MODEL
+
+
+def _unknown_oscillator(part: OscillatorIdentity | None, mono_ns: int) -> Alarm:
+    what = f"no model fits a part of family {part.family}" if part else "no part tells what makes the 10 MHz"
+    return Alarm(
+        name=UNKNOWN_OSCILLATOR,
+        active=True,
+        unusable=False,
+        evidence=f'{what}: a poor crystal unless [timescale] oscillator_model names it ("ocxo", "tcxo")',
+        read_mono_ns=mono_ns,
+    )
 
 
 def _discipline_config(
     config: Config,
     control: Control,
+    part: OscillatorIdentity | None,
     receiver: AnyReceiver,
 ) -> DisciplineConfig:
     module = control.module_identity
@@ -266,7 +289,7 @@ def _discipline_config(
     timescale, ledger = config.timescale, config.ledger
     oscillator_model = timescale.oscillator_model
     if oscillator_model == "auto":
-        oscillator_model = _model_of(module) if module else DEFAULT_QUARTZ
+        oscillator_model = _model_of(part)
     gnss_model = timescale.gnss_model
     if gnss_model == "auto":
         identity = receiver.identity
@@ -276,16 +299,22 @@ def _discipline_config(
         oscillator_model=oscillator_model,
         gnss_model=gnss_model,
         delay_ns=ledger.software_ns("card"),
-        delay_uncertainty_ns=ledger.uncertainty_ns("card"),
+        delay_uncertainty_ns=max(ledger.uncertainty_ns("card"), abs(receiver.left_delay_ns or 0.0)),
         calibrated=ledger.calibrated,
         lock_limit_ns=timescale.lock_limit_ns,
         budget_ns=timescale.budget_ns,
         p=timescale.p,
         slew_ns_per_s=timescale.recovery_slew_ns_per_s,
         max_slew_ns_per_s=timescale.max_slew_ns_per_s,
+        step_limit_ns=timescale.step_limit_ns,
+        coast_s=timescale.coast_s,
+        release_s=timescale.release_s,
+        limits_ns=timescale.forecast_limits_ns,
         actuator_max_ppb=control.max_frequency_ppb,
         actuator_resolution_ppb=control.frequency_resolution_ppb,
         phase_resolution_ns=driver.limits.phase_resolution_ns if driver else 0.0,
+        position_sigma_m=config.gnss.position.accuracy_m if config.gnss.position else None,
+        temperature_swing_degc=timescale.temperature_swing_degc,
         min_satellites=config.gnss.min_satellites,
         max_time_accuracy_ns=MAX_TIME_ACCURACY_NS,
     )

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
+from timecard.toml_reader import shown
+
 Location = tuple[str | int, ...]
 
 _BOUND_WORDS: Final = (
@@ -233,14 +235,10 @@ def _bounds(metadata: list[Any]) -> Iterator[str]:
 def _shown(value: Any) -> str:
     """A value as TOML would write it, short and on one line."""
     match value:
-        case bool():
-            text = "true" if value else "false"
         case str() | Path():
             text = '"' + str(value).encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
-        case dict():
-            text = "a table"
         case list() | tuple():
             text = "[" + ", ".join(_shown(item) for item in value[:8]) + (", ...]" if len(value) > 8 else "]")
         case _:
-            text = str(value)
+            text = shown(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -105,6 +105,7 @@ def _tuple_from_list(value: object) -> object:
 
 FilePath = Annotated[Path, AfterValidator(_absolute), BeforeValidator(_path_from_text)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+LimitNs = Annotated[float, Field(gt=0, le=1_000_000_000)]
 Priority = Annotated[int, Field(ge=0, le=255)]
 Address = Annotated[str, AfterValidator(_checked_address)]
 Interface = Annotated[
@@ -162,6 +163,23 @@ class TimescaleConfig(Section):
     """How fast an error is slewed out after holdover."""
     max_slew_ns_per_s: Annotated[float, Field(gt=0, le=10_000)] = 100.0
     """The fastest slew, used when recovery would otherwise take longer than 15 minutes."""
+    step_limit_ns: Annotated[float, Field(gt=0, le=1_000_000_000)] = 10_000.0
+    """With the budget spent, a larger error is stepped when the reference is back, in ns; else slewed."""
+    coast_s: Annotated[float, Field(ge=2, le=600)] = 10.0
+    """Missing pulses with nothing else wrong are ridden through for this long, within the lock limit."""
+    release_s: Annotated[float, Field(ge=60, le=2_592_000)] = 600.0
+    """With the budget spent, a healthy reference outside the bound is followed after this long."""
+    forecast_limits_ns: Annotated[tuple[LimitNs, ...], Field(min_length=1, max_length=16), FromList] = (
+        100.0,
+        250.0,
+        400.0,
+        1_000.0,
+        1_500.0,
+    )
+    """Limits for which holdover is foretold, in ns, beside the budget."""
+    temperature_swing_degc: Annotated[float, Field(ge=0, le=50)] = 2.0
+    """Holdover allows for a daily wave of so many degrees up and down while nobody reports the oscillator's
+    temperature; 0: it is constant."""
     p: Annotated[float, Field(ge=0.5, lt=1)] = 0.999
     """Probability of the published bound."""
     resume: bool = True

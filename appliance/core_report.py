@@ -5,10 +5,13 @@ How nulls and instants are written stands in ``appliance.reported``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field, model_validator
 
 from appliance.ensemble_report import EnsembleReport
 from appliance.leap.report import LeapReport
+from appliance.learnt_report import NOTHING_LEARNT, LearntReport
 from appliance.rehearsal_report import RehearsalReport, rehearsal_report
 from appliance.reported import InstantNs, Reported
 from appliance.snapshot import ClockState
@@ -23,9 +26,11 @@ __all__ = [
     "CoreReport",
     "EnsembleReport",
     "GnssReport",
+    "GrowthReport",
     "HoldoverReport",
     "InstantNs",
     "LeapReport",
+    "LearntReport",
     "LimitForecast",
     "OscillatorReport",
     "ProcessReport",
@@ -77,7 +82,7 @@ class ClockReport(Reported):
     drift_ppb: float
     """Growth of the bounds until they expire, in ns per second."""
     topology: str
-    """Who closes the loop: B, C or D."""
+    """Who closes the loop: A, B, C or D."""
     tai_minus_utc_s: int | None
     """As the sources of leap seconds agree (``leap``)."""
     leap_change_s: int
@@ -97,16 +102,46 @@ class LimitForecast(Reported):
     crosses_at_tai_ns: InstantNs | None
 
 
+Positive = Annotated[float, Field(gt=0)]
+
+
+class GrowthReport(Reported):
+    """The bound of the card's clock without a reference: ``base_ns + k * sigma_ns``.
+
+    With a probability p *at* a time, k is the two-sided normal quantile of p; for never having passed it *up
+    to* that time, that of (1 + p) / 2. Between two points sigma is nearly a power of time.
+    """
+
+    base_ns: float
+    """Biases and the error to be slewed out."""
+    now_ns: float
+    """Sigma now."""
+    seconds: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)]
+    """From the report's instant."""
+    sigma_ns: tuple[Positive, ...]
+    """By then; never falling."""
+
+    @model_validator(mode="after")
+    def _pairs(self) -> GrowthReport:
+        if len(self.seconds) != len(self.sigma_ns):
+            raise ValueError("seconds and sigma_ns differ in length")
+        return self
+
+
 class HoldoverReport(Reported):
     """Readiness for holdover, and the forecast of it."""
 
     ready: bool
     not_ready_reasons: tuple[str, ...]
+    forced: bool
+    """An operator has asked for it, or for a rehearsal: no reference is followed until that ends."""
     entered_mono_ns: InstantNs | None
     """When the present holdover began."""
     budget_ns: float
     """Holdover ends when the card's bound passes this."""
     limits: tuple[LimitForecast, ...]
+    growth: GrowthReport | None
+    """For any other limit and probability."""
     temperature_assumption: str | None
     """What the forecast takes the temperature to do."""
     excluded_events: tuple[str, ...]
@@ -274,6 +309,8 @@ class CoreReport(Reported):
     holdover: HoldoverReport
     rehearsal: RehearsalReport = rehearsal_report(None)
     """The newest rehearsal of holdover."""
+    learnt: LearntReport = NOTHING_LEARNT
+    """What the clock has learnt of its own oscillator and of the pulse."""
     leap: LeapReport
     gnss: GnssReport
     oscillator: OscillatorReport

@@ -23,6 +23,7 @@ from appliance.bound.writer import BoundPublisher
 from appliance.clock_map import ClockMap, MapState
 from appliance.config import Config
 from appliance.core_report import CoreReport
+from appliance.event_queue import EventQueue
 from appliance.events import ClockMoved, Command, CommandKind, Event, RehearseHoldover
 from appliance.flight.recorder import FlightRecorder, open_flight
 from appliance.ipc import CommandRefusedError, CoreServer, SocketError
@@ -70,7 +71,7 @@ class Core:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._timebase = HostTimebase()
-        self._events: queue.Queue[Event] = queue.Queue(QUEUE_SIZE)
+        self._events = EventQueue(QUEUE_SIZE)
         self._stopping = threading.Event()
         self._crash: BaseException | None = None
         self._clock_map = ClockMap()
@@ -119,10 +120,9 @@ class Core:
             raise CommandRefusedError(f"the card is lost ({lost}): try again when it is back")
 
     def _put(self, event: Event) -> None:
-        try:
-            self._events.put_nowait(event)
-        except queue.Full:
-            raise CommandRefusedError("core is overloaded: its queue is full; try again") from None
+        if self._events.crowded:
+            raise CommandRefusedError("core is overloaded: its queue is full; try again")
+        self._events.put(event)
 
     # main thread
 
@@ -294,8 +294,7 @@ class Core:
             self._config.paths.runtime,
             card_id=card_id,
             boot_id=runtime_record.current_boot_id(),
-            mono_raw_ns=now.mono_raw_ns,
-            card_tai_ns=now.card_tai_ns,
+            now=now,
         )
         log.info("runtime record: %s", reason)
         return record
@@ -338,7 +337,9 @@ class Core:
                 if assembly.card.lost is not None or _begins_anew(assembly):
                     return
                 nic = self._nic.state if self._nic is not None else None
-                self._report = publisher.publish(self._clock_map.state, ptp, nic, self._troubles.alarms)
+                self._report = publisher.publish(
+                    self._clock_map.state, ptp, nic, self._troubles.alarms, self._events.dropped
+                )
                 self._open_bound()
                 if self._bound is not None:
                     self._bound.note(self._report)
@@ -404,6 +405,9 @@ class Core:
             boot_id=runtime_record.current_boot_id(),
             mono_raw_ns=now_ns,
             card_tai_ns=state.tai_ns(now_ns),
+            error_ns=state.error_ns,
+            rate_ppb=state.rate_ppb,
+            rate_error_ppb=state.rate_error_ppb,
             discipline=discipline,
         )
         folder, reason = self._config.paths.runtime, None

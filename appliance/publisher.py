@@ -20,14 +20,17 @@ from appliance.core_report import (
     PtpReport,
 )
 from appliance.ensemble_report import ensemble_report
+from appliance.flight.decision import Announcement
 from appliance.leap.calendar import leap_text
 from appliance.leap.decision import NOTHING_SAID
 from appliance.leap.report import leap_report
+from appliance.learnt_report import learnt_report
 from appliance.ptp.server import PtpServer
 from appliance.rehearsal_report import rehearsal_report
 from appliance.reporting import (
     CARD_SOURCES,
     clock_report,
+    faults_of,
     gnss_report,
     holdover_report,
     oscillator_report,
@@ -52,8 +55,9 @@ from appliance.serving import (
 )
 from appliance.snapshot import ClockSnapshot, ClockState
 from appliance.stamp_watch import StampWatch
-from appliance.timescale.clock_quality import AccuracyHold, clock_quality
+from appliance.timescale.clock_quality import AccuracyHold, clock_quality, variance_of
 from appliance.timescale.models import OSCILLATORS
+from appliance.timescale.publication import holdover_growth
 from appliance.version import installed_version
 from timecard.errors import TimeCardError
 from timecard.timebase import Timebase
@@ -63,7 +67,7 @@ log = logging.getLogger(__name__)
 NO_MAP: Final = "the card's clock and the host's clock have not been compared yet"
 NO_BOUND: Final = "nothing is claimed in this state"
 PTP_OFF: Final = "PTP is switched off in the configuration"
-TEMPERATURE_ASSUMPTION: Final = "the temperature stays as it is"
+TEMPERATURE_TOLD: Final = "the temperature stays as it is"
 EXCLUDED_EVENTS: Final = ("a frequency jump of the oscillator", "a temperature step", "a loss of power")
 
 
@@ -87,16 +91,19 @@ class Publisher:
         ptp: PtpServer | None,
         nic: MapState | None = None,
         alarms: tuple[str, ...] = (),
+        dropped: int = 0,
     ) -> CoreReport:
         """Put the announced data on the page and return the report.
 
         ``host`` is the line from the host's raw clock to TAI, ``nic`` that from the NIC's clock, which is
-        used with hardware stamps. ``alarms`` are the process's own, beside those of the clock.
+        used with hardware stamps. ``alarms`` are the process's own, beside those of the clock; ``dropped``
+        counts the events that the main loop was too slow for.
         """
         now_ns = self._timebase.mono_ns()
         snapshot = self._with_flight(self._assembly.engine.discipline.snapshot(now_ns))
         snapshot = self._with_stamps(snapshot, ptp, now_ns)
-        snapshot = dataclasses.replace(snapshot, alarms=(*snapshot.alarms, *alarms))
+        counters = {**snapshot.counters, "events_dropped": dropped} if dropped else snapshot.counters
+        snapshot = dataclasses.replace(snapshot, alarms=(*snapshot.alarms, *alarms), counters=counters)
         hardware = ptp is not None and ptp.hardware_stamps
         port = nic if hardware else host
         narrow = plane_bounds(snapshot.bound_at_ns(now_ns), host, port, hardware=hardware)
@@ -104,6 +111,8 @@ class Publisher:
         data = self._announce_data(snapshot, wide, now_ns, hardware=hardware)
         if ptp is not None:
             self._to_page(data, ptp, snapshot)
+        if self._assembly.flight is not None:
+            self._assembly.flight.announce(_for_the_record(data))
         maps = {"host": _map_report(host, now_ns)}
         if hardware:
             maps[port_names(self._config)[0]] = _map_report(nic, None)
@@ -162,9 +171,13 @@ class Publisher:
             | (FLAG_TIME_TRACEABLE if quality.time_traceable else 0)
             | (FLAG_FREQUENCY_TRACEABLE if quality.frequency_traceable else 0)
         )
+        accuracy = self._hold.update(now_ns, snapshot.state, quality.clock_accuracy)
         return AnnounceData(
-            quality=quality,
-            clock_accuracy=self._hold.update(now_ns, snapshot.state, quality.clock_accuracy),
+            quality=dataclasses.replace(
+                quality,
+                clock_accuracy=accuracy,
+                offset_scaled_log_variance=variance_of(snapshot.state, accuracy),
+            ),
             utc_offset_s=offset_s,
             flags=flags,
             leap_switch=leap_switch(snapshot, flags),
@@ -180,7 +193,7 @@ class Publisher:
         )
         ptp.page.publish_announce(
             clock_class=data.quality.clock_class,
-            clock_accuracy=data.clock_accuracy,
+            clock_accuracy=data.quality.clock_accuracy,
             offset_scaled_log_variance=data.quality.offset_scaled_log_variance,
             current_utc_offset=data.utc_offset_s,
             flags=data.flags,
@@ -196,7 +209,7 @@ class Publisher:
     def _announced(self, data: AnnounceData) -> Announced:
         return Announced(
             clock_class=data.quality.clock_class,
-            clock_accuracy=data.clock_accuracy,
+            clock_accuracy=data.quality.clock_accuracy,
             offset_scaled_log_variance=data.quality.offset_scaled_log_variance,
             priority1=self._config.ptp.priority1,
             priority2=self._config.ptp.priority2,
@@ -233,9 +246,11 @@ class Publisher:
             holdover=holdover_report(
                 snapshot,
                 budget_ns=config.timescale.budget_ns,
-                temperature_assumption=TEMPERATURE_ASSUMPTION,
+                temperature_assumption=self._temperature_assumption(),
                 excluded_events=EXCLUDED_EVENTS,
+                growth=holdover_growth(assembly.engine.discipline, now_ns),
             ),
+            learnt=learnt_report(assembly.engine.discipline, now_ns),
             leap=leap_report(snapshot),
             gnss=gnss_report(board, now_ns, warnings=assembly.receiver.warnings),
             oscillator=oscillator_report(board, assembly.oscillator, now_ns),
@@ -256,6 +271,13 @@ class Publisher:
             host_ns=planes.host_ns,
             port=dict.fromkeys(names, planes.port_ns),
         )
+
+    def _temperature_assumption(self) -> str:
+        status, swing = self._assembly.engine.board.oscillator, self._config.timescale.temperature_swing_degc
+        if status is not None and status.temperature_mdegc is not None:
+            return TEMPERATURE_TOLD
+        assumed = f"+-{swing:g} degC a day" if swing else "constant"
+        return f"nobody reports the oscillator's temperature: {assumed}"
 
     def _ptp_report(self, ptp: PtpServer | None) -> PtpReport:
         config = self._config.ptp
@@ -292,8 +314,19 @@ class Publisher:
             clock_source=facts.get("clock_source"),
             pps_selector=facts.get("pps_source"),
             sma=facts.get("sma"),
-            faults=tuple(f"{name}: {board.faults[name]}" for name in CARD_SOURCES if name in board.faults),
+            faults=faults_of(board, CARD_SOURCES),
         )
+
+
+def _for_the_record(data: AnnounceData) -> Announcement:
+    return Announcement(
+        clock_class=data.quality.clock_class,
+        clock_accuracy=data.quality.clock_accuracy,
+        offset_scaled_log_variance=data.quality.offset_scaled_log_variance,
+        flags=data.flags,
+        utc_offset_s=data.utc_offset_s,
+        time_source=data.time_source,
+    )
 
 
 def _map_report(state: MapState | None, raw_now_ns: int | None) -> ClockMapReport:

@@ -6,16 +6,21 @@ import math
 from enum import Enum
 from typing import Final
 
+import numpy as np
+
 from appliance.board import StatusBoard
 from appliance.core_report import (
     ClockReport,
     GnssReport,
+    GrowthReport,
     HoldoverReport,
     LimitForecast,
     OscillatorReport,
 )
+from appliance.printable import shortened
 from appliance.reported import NO_CARD_CLOCK
 from appliance.snapshot import ClockSnapshot
+from appliance.timescale.holdover import Growth, k_of_kinds
 from timecard.timescale import NS_PER_S
 from timecard.values import OscillatorIdentity
 
@@ -39,8 +44,9 @@ def clock_report(snapshot: ClockSnapshot) -> ClockReport:
         NO_SAMPLE,
         state=snapshot.state,
         since_mono_ns=snapshot.since_mono_ns,
-        reasons=snapshot.reasons,
-        alarms=snapshot.alarms,
+        # Whatever text gets into one of them, the report stays small enough to be sent.
+        reasons=tuple(map(shortened, snapshot.reasons)),
+        alarms=tuple(map(shortened, snapshot.alarms)),
         epoch=snapshot.epoch,
         offset_ns=snapshot.offset_ns,
         offset_sigma_ns=snapshot.offset_sigma_ns,
@@ -65,23 +71,49 @@ def holdover_report(
     budget_ns: float,
     temperature_assumption: str | None,
     excluded_events: tuple[str, ...],
+    growth: Growth | None = None,
 ) -> HoldoverReport:
     """Readiness and forecast."""
     return HoldoverReport.partial(
         "no forecast has been made yet",
         ready=snapshot.holdover_ready,
         not_ready_reasons=snapshot.not_ready_reasons,
+        forced=snapshot.holdover_forced,
         entered_mono_ns=snapshot.holdover_since_mono_ns,
         budget_ns=budget_ns,
         limits=tuple(
             _limit(limit.limit_ns, limit.p, limit.kind, limit.seconds, snapshot.as_of_tai_ns)
             for limit in snapshot.limits
         ),
+        growth=None if growth is None else _growth_report(growth),
         temperature_assumption=temperature_assumption,
         excluded_events=excluded_events,
         why_null={}
         if snapshot.holdover_since_mono_ns is not None
         else {"entered_mono_ns": "the clock is not in holdover"},
+    )
+
+
+def limit_forecasts(
+    growth: GrowthReport, limit_ns: float, p: float, as_of_tai_ns: int | None
+) -> tuple[LimitForecast, ...]:
+    """When the bound with probability ``p`` passes ``limit_ns``, for both kinds."""
+    curve = Growth(growth.base_ns, growth.now_ns, np.array(growth.seconds), np.array(growth.sigma_ns))
+    kinds = k_of_kinds(p)
+    sigmas = np.array([(limit_ns - growth.base_ns) / k for _, k in kinds])
+    return tuple(
+        _limit(limit_ns, p, kind, float(seconds), as_of_tai_ns)
+        for (kind, _), seconds in zip(kinds, curve.crossings_s(sigmas), strict=True)
+    )
+
+
+def _growth_report(growth: Growth) -> GrowthReport:
+    """Five digits are more than any forecast has."""
+    return GrowthReport(
+        base_ns=growth.base_ns,
+        now_ns=growth.now_ns,
+        seconds=tuple(float(f"{value:.5g}") for value in growth.seconds),
+        sigma_ns=tuple(float(f"{value:.5g}") for value in growth.sigma_ns),
     )
 
 
@@ -138,7 +170,7 @@ def gnss_report(board: StatusBoard, mono_ns: int, *, warnings: tuple[str, ...] =
         survey_s=survey and survey.duration_s,
         position_sigma_m=survey and survey.position_sigma_m,
         last_message_age_s=None if last_ns is None else max(0.0, (mono_ns - last_ns) / NS_PER_S),
-        faults=(*_faults(board, GNSS_SOURCES), *warnings),
+        faults=(*faults_of(board, GNSS_SOURCES), *warnings),
         counters={name: count for name, count in sorted(board.counters.items()) if name not in _NOT_GNSS},
         why_null=why,
     )
@@ -174,13 +206,15 @@ def oscillator_report(
         else status.temperature_mdegc / 1000.0,
         alarms=status and status.alarm_names,
         age_s=None if status is None else max(0.0, (mono_ns - status.read_mono_ns) / NS_PER_S),
-        faults=_faults(board, OSCILLATOR_SOURCES),
+        faults=faults_of(board, OSCILLATOR_SOURCES),
         why_null=why,
     )
 
 
-def _faults(board: StatusBoard, sources: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{source}: {board.faults[source]}" for source in sources if source in board.faults)
+def faults_of(board: StatusBoard, sources: tuple[str, ...]) -> tuple[str, ...]:
+    """What is wrong with these sources now."""
+    found = (f"{source}: {board.faults[source]}" for source in sources if source in board.faults)
+    return tuple(map(shortened, found))
 
 
 def _word(value: Enum | None) -> str | None:

@@ -45,8 +45,7 @@ class AnnounceData:
     """What the next Announce says of the clock."""
 
     quality: ClockQuality
-    clock_accuracy: int
-    """As announced: better than ``quality`` never, worse while an improvement has to prove itself."""
+    """Its accuracy is worse than the bound's while an improvement has to prove itself."""
     utc_offset_s: int
     flags: int
     """Low byte of flagField."""

@@ -84,6 +84,8 @@ class ClockSnapshot:
     """What is believed of leap seconds: ``leap.coming`` names the second."""
     leap_tai_s: int | None = None
     """The second of TAI at ``as_of``, where the time is known."""
+    holdover_forced: bool = False
+    """An operator has asked for it, or for a rehearsal: no reference is followed."""
     rehearsal: RehearsalView | None = None
     """The newest rehearsal of holdover, running or over."""
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from appliance.event_queue import EventQueue
 from appliance.events import (
     Event,
     GnssEdge,
@@ -294,15 +295,14 @@ class OscillatorSource:
 class SourceThread(threading.Thread):
     """Repeats ``runner.step`` and queues what it says.
 
-    When the queue is full the oldest sample goes: a late sample is worth less than a new one. An exception
-    that is not a device's error is a bug: it is handed to ``on_crash`` and ends the process. The runner is
-    closed by its own thread, so that one that hangs in a read is closed too, when it comes back.
+    An exception that is not a device's error is a bug: it is handed to ``on_crash`` and ends the process. The
+    runner is closed by its own thread, so that one that hangs in a read is closed too, when it comes back.
     """
 
     def __init__(
         self,
         runner: SourceRunner,
-        events: queue.Queue[Event],
+        events: EventQueue,
         on_crash: Callable[[BaseException], None],
         wake: threading.Event | None = None,
     ) -> None:
@@ -312,14 +312,13 @@ class SourceThread(threading.Thread):
         self._on_crash = on_crash
         self._wake = wake or threading.Event()
         self._stopping = False
-        self.dropped = 0
 
     def run(self) -> None:
         """Thread body."""
         try:
             while not self._stopping:
                 for event in self._runner.step():
-                    self._put(event)
+                    self._events.put(event)
                 self._pause()
         except Exception as error:  # noqa: BLE001 - the one place where a bug of a source thread leaves it
             self._on_crash(error)
@@ -340,15 +339,3 @@ class SourceThread(threading.Thread):
         """Ask the thread to end."""
         self._stopping = True
         self._wake.set()
-
-    def _put(self, event: Event) -> None:
-        while True:
-            try:
-                self._events.put_nowait(event)
-                return
-            except queue.Full:
-                try:
-                    self._events.get_nowait()
-                    self.dropped += 1
-                except queue.Empty:
-                    continue

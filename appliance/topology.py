@@ -1,7 +1,9 @@
 """Who closes the loop: the best topology of a card, as it follows from capabilities that are asked for.
 
 B steers the oscillator module that makes the card's 10 MHz, C the card's clock, by its drift register or,
-through the mainline kernel driver, by a time adjustment each second. D observes a card that steers itself.
+through the mainline kernel driver, by a time adjustment each second. D observes a card whose own servo
+follows GNSS (``servo_watch`` asks); with ``auto`` it is what is left, and an alarm tells when the servo
+follows something else.
 A is B with the module's own loop at work while all is well; it is taken only where it is configured.
 """
 
@@ -13,6 +15,7 @@ from typing import Final
 
 from appliance.events import Event
 from appliance.module_loop import ModuleLoop
+from appliance.servo_watch import astray
 from appliance.sources import SourceRunner
 from appliance.timescale.discipline_config import Topology
 from timecard.bringup.oscillator import open_oscillator, quartz_bus
@@ -21,8 +24,8 @@ from timecard.card_values import Access
 from timecard.errors import ProtocolError, TimeCardError, UnsupportedError
 from timecard.kernel.clock import KernelClock
 from timecard.kernel.steering import RegsSteering
+from timecard.mac.detect import detect_i2c
 from timecard.mac.driver import Oscillator, OscillatorCapability, SelfDiscipline
-from timecard.mac.oscillators.quartz import QuartzCard
 from timecard.mac.oscillators.sa5x import Sa5x
 from timecard.mac.wear import WearLedger
 from timecard.timebase import Timebase
@@ -102,9 +105,8 @@ def find_thermometer(card: Card, timebase: Timebase) -> Found | None:
     bus = quartz_bus(card)
     if bus is None:
         return None
-    part = QuartzCard(bus, timebase)
     try:
-        return part, part.identify()
+        return detect_i2c(bus, timebase)
     except TimeCardError as error:
         log.info("no thermometer on the oscillator's I2C bus reason=%s", error)
         return None
@@ -154,6 +156,12 @@ def choose(card: Card, wanted: str, timebase: Timebase, wear: WearLedger | None 
                 f"the clock of {card.board.product} cannot be steered this way; use topology auto or D",
             )
         log.warning("%s: nothing here can be steered: its clock is observed only", card.name)
+    if wanted == "D" and (why := astray(card)) and not why.may_pass:
+        raise UnsupportedError(
+            card.name,
+            "set up topology D",
+            f"its servo does not follow GNSS: {why.reason}; or use topology auto",
+        )
     return Control(topology="D", clock=card.clock, module_missed=missed)
 
 

@@ -6,10 +6,12 @@ MTIE(n) is the largest peak-to-peak of phase in any n + 1 samples in a row (ITU-
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from appliance.analysis.recording import Array
+if TYPE_CHECKING:
+    from appliance.analysis.recording import Array
 
 
 def mtie(phases_ns: Sequence[Array], factors: Iterable[int]) -> dict[int, float]:

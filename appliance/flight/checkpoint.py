@@ -2,7 +2,9 @@
 
 Objects are followed and numbered, so what is shared stays shared; doubles are written as Python writes them,
 which is exact, and arrays byte for byte. Only classes of the discipline itself are written or made, never by
-importing anything: what a file says can fill an object with nonsense, but runs no code.
+importing anything: what a file says can fill an object with nonsense, but runs no code. Nor may it be small
+and stand for a lot: what is shared counts as often as it is there, since whoever writes or compares a value
+goes through all of it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from appliance.flight.errors import FlightError
+from appliance.printable import shortened, shown
 
 PACKAGES: Final = ("appliance.timescale.", "appliance.leap.", "appliance.ensemble.")
 MODULES: Final = (
@@ -30,8 +33,13 @@ MODULES: Final = (
 )
 MAX_NODES: Final = 1_000_000
 MAX_ARRAY_BYTES: Final = 64 << 20
+MAX_EXPANDED: Final = 200_000
+"""Items and letters of a value as it would be written."""
+MAX_KEY: Final = 100
+MAX_DEPTH: Final = 32
 _DTYPES: Final = ("<f8", "<i8", "|b1")
 _PLAIN: Final = (str, int, float, bool)
+_OPAQUE: Final[object] = object.__repr__
 _NONSENSE: Final = (
     ValueError,
     TypeError,
@@ -55,7 +63,8 @@ def restore(root: object, nodes: object) -> None:
             raise ValueError("no list of nodes")
         _Restore(root, nodes)
     except _NONSENSE as error:
-        raise FlightError(f"the state recorded at the start does not fit this version ({error})") from error
+        reason = shortened(str(error))
+        raise FlightError(f"the state recorded at the start does not fit this version ({reason})") from error
 
 
 def _attributes(value: object) -> dict[str, Any]:
@@ -130,23 +139,45 @@ class _Restore:
     def __init__(self, root: object, nodes: list[Any]) -> None:
         self._nodes = nodes
         self._made: dict[int, Any] = {0: root}
+        self._sizes: dict[int, int] = {0: 1}
+        """Of what is made, written out; an object that would not be written out counts as one."""
+        self._size = self._depth = 0
+        """Of the value that is being made, so far; and how many there are around it."""
         self._fill(root, nodes[0])
 
     def _value(self, reference: Any) -> Any:
         if reference is None or type(reference) in _PLAIN:
+            self._size += len(reference) if isinstance(reference, str) else 1
             return reference
         (number,) = reference
         if number not in self._made:
             if not isinstance(number, int) or not 0 <= number < len(self._nodes):
-                raise ValueError(f"no node {number!r}")
-            self._made[number] = self._make(number, *self._nodes[number])
+                raise ValueError(f"no node {shown(number)}")
+            self._made[number] = self._limited(number)
+        if number not in self._sizes:
+            raise ValueError("a value is part of itself")
+        self._size += self._sizes[number]
         return self._made[number]
+
+    def _limited(self, number: int) -> Any:
+        around, self._size = self._size, 1
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ValueError("values are nested too deeply")
+        made = self._make(number, *self._nodes[number])
+        self._depth -= 1
+        size, self._size = self._size, around
+        if self._sizes.setdefault(number, size) > MAX_EXPANDED:
+            raise ValueError("a value is too large")
+        return made
 
     def _make(self, number: int, kind: str, *rest: Any) -> Any:
         match kind, rest:
             case "object", (str(path), dict(attributes)):
                 cls = _class_of(path)
                 made = self._made[number] = object.__new__(cls)
+                if cls.__repr__ is _OPAQUE:
+                    self._sizes[number] = 1
                 self._fill(made, attributes)
                 return made
             case "enum", (str(path), str(name)):
@@ -172,10 +203,16 @@ class _Restore:
             case (("dict" | "Counter"), (list(pairs),)):
                 made = self._made[number] = {} if kind == "dict" else Counter()
                 for key, value in pairs:
-                    made[self._value(key)] = self._value(value)
+                    before = self._size
+                    found = self._value(key)
+                    if self._size - before > MAX_KEY and not isinstance(found, str):
+                        raise ValueError("a key is too large")
+                    made[found] = self._value(value)
                 return made
             case "array", (str(dtype), list(shape), ("C" | "F") as order, str(data)):
-                return _array(dtype, shape, order, data)
+                array = _array(dtype, shape, order, data)
+                self._size += array.size
+                return array
             case "scalar", (str(dtype), value) if dtype in _DTYPES:
                 return np.dtype(dtype).type(value)
         raise ValueError(f"unknown node {kind!r}")

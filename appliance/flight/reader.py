@@ -12,6 +12,7 @@ from appliance.flight.decision import VOCABULARY, End
 from appliance.flight.errors import FlightError
 from appliance.flight.files import FORMAT, FRAME, MAGIC, MAX_FRAME_BYTES
 from appliance.flight.shapes import Unpacker
+from appliance.printable import shortened, shown
 from appliance.timescale.discipline_config import DisciplineConfig
 
 MAX_HEADER_BYTES: Final = 1 << 20
@@ -54,12 +55,12 @@ class FlightFile:
         self.header = self._document(header, "header")
         if self.header.get("format") != FORMAT:
             raise FlightError(
-                f"{self.path} has format {self.header.get('format')!r}, this version reads {FORMAT}"
+                f"{self.path} has format {shown(self.header.get('format'))}, this version reads {FORMAT}"
             )
         self.start = self._document(_inflate(self._required(), MAX_START_BYTES, self.path), "start")
         start_ns = self.header.get("start_mono_ns")
         if not isinstance(start_ns, int):
-            raise FlightError(f"{self.path}: header: start_mono_ns is {start_ns!r}, wants an integer")
+            raise FlightError(f"{self.path}: header: start_mono_ns is {shown(start_ns)}, wants an integer")
         self.start_mono_ns = start_ns
 
     @property
@@ -73,8 +74,8 @@ class FlightFile:
             return DisciplineConfig(**fields)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FlightError(
-                f"{self.path}: the discipline's settings are not those of this version ({error}); it was"
-                f" written by {self.header.get('product')}"
+                f"{self.path}: the discipline's settings are not those of this version"
+                f" ({shortened(str(error))}); it was written by {shown(self.header.get('product'))}"
             ) from error
 
     def values(self) -> Iterator[Any]:

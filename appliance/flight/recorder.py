@@ -23,7 +23,7 @@ import numpy as np
 from appliance.config_models import FlightConfig
 from appliance.events import Action, Event
 from appliance.flight.checkpoint import capture
-from appliance.flight.decision import VOCABULARY, Decision, End
+from appliance.flight.decision import VOCABULARY, Announcement, Decision, End
 from appliance.flight.files import Limits
 from appliance.flight.shapes import Packer
 from appliance.flight.writer import FlightWriter
@@ -56,6 +56,8 @@ class FlightRecorder:
         """Records in the buffer."""
         self._unwritten = 0
         self._begun_ns = self._retry_ns = 0
+        self._announced: Announcement | None = None
+        """As the present file says it."""
         self.problem: str | None = None
 
     @property
@@ -76,7 +78,13 @@ class FlightRecorder:
         self._discipline = discipline
         self._next_file(mono_ns, "start", start)
 
-    def note(self, value: Event | Action | Decision | End) -> None:
+    def announce(self, said: Announcement) -> None:
+        """What clients are told now; written when it is news, and once in each file."""
+        if said != self._announced:
+            self._announced = said
+            self.note(said)
+
+    def note(self, value: Event | Action | Decision | Announcement | End) -> None:
         """Something happened or was decided."""
         if self._packer is None:
             self._unwritten += 1
@@ -124,6 +132,7 @@ class FlightRecorder:
         if discipline is None:
             return
         self._begun_ns, self._retry_ns = mono_ns, mono_ns + RETRY_NS
+        self._announced = None
         try:
             begin = json.dumps(start or {"checkpoint": capture(discipline, NOT_STATE)}).encode()
         except (TypeError, ValueError, RecursionError) as error:

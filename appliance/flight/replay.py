@@ -13,11 +13,12 @@ from typing import Any, Final, cast
 
 from appliance.events import Event
 from appliance.flight.checkpoint import restore
-from appliance.flight.decision import ACTIONS, EVENTS, Decision, wrong_field
+from appliance.flight.decision import ACTIONS, EVENTS, MAX_TEXTS, Announcement, Decision, wrong_field
 from appliance.flight.errors import FlightError
 from appliance.flight.reader import FlightFile
 from appliance.flight.recorder import machine
 from appliance.flight.timeline import Timeline
+from appliance.printable import shortened, shown
 from appliance.timescale.discipline import Discipline
 from appliance.version import installed_version
 from timecard.timescale import NS_PER_S
@@ -75,7 +76,8 @@ def replay(path: Path, *, until_s: float | None = None, compare: bool = True) ->
             except FlightError:
                 raise
             except Exception as error:
-                raise FlightError(f"{path}: fails at {value!r} ({type(error).__name__}: {error})") from error
+                what, why = shortened(repr(value)), shortened(str(error))
+                raise FlightError(f"{path}: fails at {what} ({type(error).__name__}: {why})") from error
             if until_s is not None and found.duration_s >= until_s:
                 break
         else:
@@ -91,7 +93,8 @@ def _discipline(file: FlightFile) -> Discipline:
             return Discipline(config, mono_ns, **start["begin"])
         made = Discipline(config, mono_ns)
     except Exception as error:
-        raise FlightError(f"{file.path}: no discipline can be begun with what it holds ({error})") from error
+        reason = shortened(str(error))
+        raise FlightError(f"{file.path}: no discipline can be begun with what it holds ({reason})") from error
     restore(made, start["checkpoint"])
     return made
 
@@ -108,28 +111,33 @@ class _Run:
     def take(self, value: Any) -> None:
         """The next value of the record."""
         found, discipline = self._found, self._discipline
-        if isinstance(value, ACTIONS):
+        kind = type(value)
+        if kind in _ACTIONS:
             found.actions += 1
             if discipline is not None:
                 self._compare_action(value)
             return
         self.expect_no_more()
-        if isinstance(value, Decision):
+        if kind is Decision:
             wrong = wrong_field(value)
             if wrong is not None:
-                raise FlightError(f"{self._path}: {wrong} of a decision is {getattr(value, wrong)!r}")
+                raise FlightError(f"{self._path}: {wrong} of a decision is {shown(getattr(value, wrong))}")
             found.decisions += 1
             self._now_ns = value.as_of_mono_ns
             found.duration_s = (self._now_ns - self._start_ns) / NS_PER_S
             found.timeline.take(found.duration_s, value)
             if discipline is not None:
                 self._compare(value, Decision.of(discipline.snapshot(value.as_of_mono_ns)))
-        elif isinstance(value, EVENTS):
+        elif kind in _EVENTS:
             found.events += 1
             if discipline is not None:
                 self._expected.extend(discipline.handle(cast(Event, value)))
+                if len(discipline.alarms) > MAX_TEXTS:
+                    raise FlightError(f"{self._path}: more alarms than there are")
+        elif kind is Announcement:
+            found.timeline.announced(found.duration_s, value)
         else:
-            raise FlightError(f"{self._path}: {type(value).__name__} where an event should be")
+            raise FlightError(f"{self._path}: {kind.__name__} where an event should be")
 
     def expect_no_more(self) -> None:
         """All that was asked for now must have been asked for then."""
@@ -142,13 +150,14 @@ class _Run:
             self._differs("action", repr(recorded), "nothing" if recomputed is None else repr(recomputed))
 
     def _compare(self, recorded: Decision, recomputed: Decision) -> None:
-        # Equal values may still differ in the sign of a zero. Python writes no two doubles alike.
-        if recorded == recomputed and repr(_DOUBLES(recorded)) == repr(_DOUBLES(recomputed)):
+        # Equal values may still differ in the sign of a zero, or be of different types.
+        was, now = _ALL(recorded), _ALL(recomputed)
+        if was == now and 0.0 not in _DOUBLES(recomputed) and [*map(type, was)] == [*map(type, now)]:
             return
-        for name in _FIELDS:
-            was, now = repr(getattr(recorded, name)), repr(getattr(recomputed, name))
-            if was != now:
-                self._differs(name, was, now)
+        # Python writes no two doubles alike.
+        for name, *pair in zip(_FIELDS, map(repr, was), map(repr, now), strict=True):
+            if pair[0] != pair[1]:
+                self._differs(name, *pair)
                 return
 
     def _differs(self, what: str, recorded: str, recomputed: str) -> None:
@@ -165,4 +174,7 @@ class _Run:
 
 
 _FIELDS: Final = tuple(field.name for field in fields(Decision))
+_ALL: Final = attrgetter(*_FIELDS)
 _DOUBLES: Final = attrgetter(*(field.name for field in fields(Decision) if "float" in str(field.type)))
+_EVENTS: Final = frozenset(EVENTS)
+_ACTIONS: Final = frozenset(ACTIONS)

@@ -15,56 +15,29 @@ Strings and shapes are numbered from 0.
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final
 
 from appliance.flight.errors import FlightError
+from appliance.flight.shape_parser import Build, ShapeParser, Vocabulary
+from appliance.printable import shortened
 
 ITEM: Final = struct.Struct("<BI")
 STRING, SHAPE, VALUE = b"SFV"
-MAX_TEXT_BYTES: Final = 256 << 10
-MAX_ROW_BYTES: Final = 256 << 10
-MAX_DEPTH: Final = 16
+MAX_STRING_BYTES: Final = 16 << 10
+MAX_SHAPE_BYTES: Final = 256 << 10
+MAX_VALUE_CHARS: Final = 512 << 10
+"""Of all strings of one value, each as often as it is there."""
 MAX_DEFINED: Final = 60_000
 """Strings and shapes of a file: texts with figures in them are new every time."""
 MAX_WEIGHT: Final = 32 << 20
 """And the memory that they take, roughly. The reader takes twice as much of both as the recorder writes."""
+_LONGEST: Final = {STRING: MAX_STRING_BYTES, SHAPE: MAX_SHAPE_BYTES}
 _INT64: Final = range(-(1 << 63), 1 << 63)
-_SIZES: Final = {"q": 8, "d": 8, "I": 4, "?": 1, "x": 1}
-_PACKED: Final = {"q": "q", "d": "d", "?": "?", "s": "I", "i": "I", "n": "x"}
-_NODE: Final = "x"
-"""A byte for every None, tuple, mapping and dataclass: so the size of a row bounds all that is made of it."""
-_TOKEN: Final = re.compile(r"\d{1,6}(?=\*)|[A-Za-z_]\w*|[][(){}*,=?]")
 
 Leaf = int | float | bool | str
-
-
-class Vocabulary:
-    """The dataclasses and enumerations that a stream may hold, found from their annotations."""
-
-    def __init__(self, roots: Iterable[type[Any]]) -> None:
-        self.classes: dict[str, type[Any]] = {}
-        self.enums: dict[str, type[Enum]] = {}
-        self.fields: dict[type[Any], tuple[str, ...]] = {}
-        for root in roots:
-            self._learn(root)
-
-    def _learn(self, hint: Any) -> None:
-        if isinstance(hint, type) and issubclass(hint, Enum):
-            self.enums[hint.__name__] = hint
-        elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            if hint not in self.fields:
-                self.classes[hint.__name__] = hint
-                self.fields[hint] = tuple(field.name for field in dataclasses.fields(hint))
-                for inner in get_type_hints(hint).values():
-                    self._learn(inner)
-        else:
-            for argument in get_args(hint):
-                self._learn(argument)
 
 
 class Packer:
@@ -89,7 +62,7 @@ class Packer:
         row = [self._string(leaf, items) if isinstance(leaf, str) else leaf for leaf in leaves]
         known = self._shapes.get(shape)
         if known is None:
-            codes, _ = _Parser(shape, self._vocabulary).parse()
+            codes, _ = ShapeParser(shape, self._vocabulary).parse()
             known = self._shapes[shape] = (len(self._shapes), struct.Struct("<" + codes))
             items.append(self._text_item(SHAPE, shape, codes))
         items.append(ITEM.pack(VALUE, known[0]))
@@ -105,6 +78,8 @@ class Packer:
 
     def _text_item(self, kind: int, text: str, codes: str = "") -> bytes:
         data = text.encode("utf-8", "surrogatepass")
+        if len(data) > _LONGEST[kind]:
+            raise ValueError(f"a text of {len(data)} bytes")
         self._weight += _weight(len(data), codes)
         return ITEM.pack(kind, len(data)) + data
 
@@ -143,8 +118,11 @@ class Unpacker:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._strings: list[str] = []
-        self._shapes: list[tuple[struct.Struct, Callable[[Iterator[Any]], Any]]] = []
+        self._shapes: list[tuple[struct.Struct, Build, int]] = []
+        """Row, what makes the value from it, and how many strings are in it."""
         self._weight = 0
+        self._longest = 0
+        """Characters of a string."""
 
     def unpack(self, data: bytes) -> Iterator[Any]:
         """The values of a whole number of items."""
@@ -154,141 +132,45 @@ class Unpacker:
                 kind, number = ITEM.unpack_from(data, at)
                 at += ITEM.size
                 if kind == VALUE:
-                    row, build = self._shapes[number]
+                    row, build, texts = self._shapes[number]
                     leaves = row.unpack_from(data, at)
+                    if texts * self._longest > MAX_VALUE_CHARS:
+                        self._check_texts(row, leaves)
                     at += row.size
                     value = build(iter(leaves))
                 else:
                     at = self._define(kind, data, at, number)
                     continue
             except (struct.error, IndexError, KeyError, TypeError, ValueError) as error:
-                raise FlightError(f"damaged item at byte {at} of its block ({error})") from error
+                raise FlightError(
+                    f"damaged item at byte {at} of its block ({shortened(str(error))})"
+                ) from error
             yield value
 
     def _define(self, kind: int, data: bytes, at: int, length: int) -> int:
-        if kind not in (STRING, SHAPE):
+        if kind not in _LONGEST:
             raise ValueError(f"unknown kind {kind}")
-        if length > min(MAX_TEXT_BYTES, len(data) - at):
+        if length > min(_LONGEST[kind], len(data) - at):
             raise ValueError(f"text of {length} bytes")
         text = data[at : at + length].decode("utf-8", "surrogatepass")
         codes = ""
         if kind == SHAPE:
-            codes, build = _Parser(text, self._vocabulary, self._strings).parse()
+            codes, build = ShapeParser(text, self._vocabulary, self._strings).parse()
         self._weight += _weight(length, codes)
         if len(self._strings) + len(self._shapes) >= 2 * MAX_DEFINED or self._weight > 2 * MAX_WEIGHT:
             raise ValueError("too many strings and shapes")
         if kind == STRING:
             self._strings.append(text)
+            self._longest = max(self._longest, len(text))
         else:
-            self._shapes.append((struct.Struct("<" + codes), build))
+            self._shapes.append((struct.Struct("<" + codes), build, codes.count("I")))
         return at + length
 
-
-Build = Callable[[Iterator[Any]], Any]
-
-
-class _Parser:
-    """The text of a shape -> format of its row, and what makes the value from it.
-
-    ``ValueError`` for what is no shape, ``KeyError`` for a class that is not known.
-    """
-
-    def __init__(self, text: str, vocabulary: Vocabulary, strings: list[str] | None = None) -> None:
-        self._tokens = _TOKEN.findall(text)
-        if sum(map(len, self._tokens)) != len(text):
-            raise ValueError("no shape")
-        self._tokens.reverse()
-        self._vocabulary = vocabulary
-        self._strings = [] if strings is None else strings
-
-    def parse(self) -> tuple[str, Build]:
-        codes, build = self._shape(0)
-        if self._tokens:
-            raise ValueError("text after a shape")
-        return codes, build
-
-    def _next(self, wanted: str | None = None) -> str:
-        if not self._tokens:
-            raise ValueError("a shape ends early")
-        token = self._tokens.pop()
-        if wanted is not None and token != wanted:
-            raise ValueError(f"{token!r} in a shape, wants {wanted!r}")
-        return str(token)
-
-    def _shape(self, depth: int) -> tuple[str, Build]:
-        """Format and builder; a builder takes its leaves from the row."""
-        if depth > MAX_DEPTH:
-            raise ValueError("a shape is nested too deeply")
-        token = self._next()
-        if token in _PACKED:
-            return _PACKED[token], self._leaf(token)
-        if token == "[":
-            codes, runs = self._runs("]", depth)
-            return _NODE + codes, lambda row: tuple(
-                [build(row) for count, build in runs for _ in range(count)]
-            )
-        if token == "{":
-            codes, runs = self._runs("}", depth)
-            return _NODE + codes, lambda row: dict(
-                [build(row) for count, build in runs for _ in range(count)]
-            )
-        if token in self._vocabulary.enums:
-            members, strings = self._vocabulary.enums[token].__members__, self._strings
-            return "I", lambda row: members[strings[next(row)]]
-        return self._dataclass(self._vocabulary.classes[token], depth)
-
-    def _leaf(self, token: str) -> Build:
-        strings = self._strings
-        if token == "s":
-            return lambda row: strings[next(row)]
-        if token == "i":
-            return lambda row: int(strings[next(row)])
-        return (lambda row: None) if token == "n" else next
-
-    def _dataclass(self, made: type[Any], depth: int) -> tuple[str, Build]:
-        self._next("(")
-        codes, names = _NODE, self._vocabulary.fields[made]
-        builds: list[Build] = []
-        for name in names:
-            if builds:
-                self._next(",")
-            if self._next() != name:
-                raise ValueError(f"fields of {made.__name__} are others in this version")
-            self._next("=")
-            inner, build = self._shape(depth + 1)
-            codes += inner
-            builds.append(build)
-        self._next(")")
-        if _size(codes) > MAX_ROW_BYTES:
-            raise ValueError("a row is too large")
-        if all(build is next for build in builds):
-            # Not strict: others take from the row what this one leaves.
-            return codes, lambda row: made(**dict(zip(names, row, strict=False)))
-        fields = tuple(zip(names, builds, strict=True))
-        return codes, lambda row: made(**{name: build(row) for name, build in fields})
-
-    def _runs(self, end: str, depth: int) -> tuple[str, list[tuple[int, Build]]]:
-        pieces: list[str] = []
-        runs: list[tuple[int, Build]] = []
-        size = 0
-        while not self._next_is(end):
-            if runs:
-                self._next(",")
-            count = int(self._next())
-            self._next("*")
-            inner, build = self._shape(depth + 1)
-            size += count * _size(inner)
-            if size > MAX_ROW_BYTES:
-                raise ValueError("a row is too large")
-            pieces.append(inner * count)
-            runs.append((count, build))
-        return "".join(pieces), runs
-
-    def _next_is(self, token: str) -> bool:
-        if self._tokens and self._tokens[-1] == token:
-            self._tokens.pop()
-            return True
-        return False
+    def _check_texts(self, row: struct.Struct, leaves: tuple[Any, ...]) -> None:
+        codes = row.format[1:].replace("x", "")
+        strings = (self._strings[leaf] for code, leaf in zip(codes, leaves, strict=True) if code == "I")
+        if sum(map(len, strings)) > MAX_VALUE_CHARS:
+            raise ValueError("the texts of a value are too long")
 
 
 def _runs(shapes: Iterable[str]) -> str:
@@ -300,11 +182,6 @@ def _runs(shapes: Iterable[str]) -> str:
         else:
             runs.append([1, shape])
     return ",".join(f"{count}*{shape}" for count, shape in runs)
-
-
-def _size(codes: str) -> int:
-    """Of a row. ``struct.calcsize`` would keep what it made of the format."""
-    return sum(codes.count(code) * size for code, size in _SIZES.items())
 
 
 def _weight(length: int, codes: str) -> int:

@@ -5,7 +5,6 @@ Pure: the same words and instants give the same answers. The rules of the vote a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -161,11 +160,11 @@ class LeapDesk:
 
     def _offset(self, words: list[LeapWord], tai_s: int) -> tuple[int, bool, str]:
         remembered_s = self.judgement.offset_at(tai_s)
-        votes = Counter(word.offset_at(tai_s) for word in words)
+        votes = [word.offset_at(tai_s) for word in words]
         if not votes:
             return remembered_s, False, "no source says anything now that can be believed"
-        offset_s, count = votes.most_common(1)[0]
-        if offset_s is not None and 2 * count > len(words):
+        offset_s = max(votes, key=votes.count)
+        if offset_s is not None and 2 * votes.count(offset_s) > len(words):
             behind = [word for word in words if word.offset_at(tai_s) == offset_s]
             names = ", ".join(word.source for word in behind)
             relied_s = offset_s if self._relied is None else self._relied.offset_at(tai_s)

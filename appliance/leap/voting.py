@@ -17,6 +17,7 @@ from appliance.leap.words import TABLE, LeapWord
 from timecard.leap_list import BUILT_IN, ComingLeap
 
 _QUARTER_S: Final = 90 * 86_400
+_BUILT_IN_ENDS_S: Final = BUILT_IN.expires_tai_s or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def silent(word: LeapWord, tai_s: int) -> tuple[str, str] | None:
             return "expired", f"expired on {day_text(word.until_tai_s)}"
         return "silent", "says nothing of today"
     last = BUILT_IN.changes[-1]
-    quarters = 1 + max(0, tai_s - (BUILT_IN.expires_tai_s or 0)) // _QUARTER_S
+    quarters = 1 + max(0, tai_s - _BUILT_IN_ENDS_S) // _QUARTER_S
     if abs(offset_s - last.tai_minus_utc_s) > quarters:
         return "refused", f"says {offset_s} s, which cannot be"
     return None

@@ -32,7 +32,8 @@ ACCURACY_UNKNOWN: Final = 0xFE
 SOFTWARE_FLOOR: Final = 0x25
 """A software packet stamp can be late by scheduling: never announced better than this."""
 VARIANCE_LOCKED: Final = 0x4E5D
-"""offsetScaledLogVariance of a PRTC-traceable T-GM (ITU-T G.8275.1)."""
+"""offsetScaledLogVariance of a PRTC-traceable T-GM (ITU-T G.8275.1), which is within 100 ns."""
+PRTC_ACCURACY: Final = 0x21
 VARIANCE_UNKNOWN: Final = 0xFFFF
 IMPROVE_NS: Final = 60 * NS_PER_S
 """Within a locked state a better accuracy is announced after the bound has held for this long."""
@@ -66,13 +67,12 @@ def _same(value: int) -> Mapping[OscillatorKind, int]:
     return MappingProxyType({"rubidium": value, "ocxo": value, "crystal": value})
 
 
-# G.8275.1: 140 needs a frequency source of category 1 (PRC-traceable), which the card does not have by
-# itself; rubidium is category 2 (150), an OCXO category 3 (160). A plain crystal is none of them and says 160
-# too, the worst that the profile has short of 248.
+# G.8275.1: 140 needs a frequency source of category 1 (PRC-traceable), which no card has; rubidium is
+# category 2 (150), an OCXO category 3 (160). A plain crystal is none of them and says 160 too, the worst that
+# the profile has short of 248. IEEE 1588's 187 is for a clock that may become a time receiver: never ours.
 _TELECOM_EXPIRED: Final[Mapping[OscillatorKind, int]] = MappingProxyType(
     {"rubidium": 150, "ocxo": 160, "crystal": 160}
 )
-PRC_TRACEABLE_CLASS: Final = 140
 
 PROFILES: Final[Mapping[Profile, _ProfileRow]] = MappingProxyType(
     {
@@ -81,8 +81,6 @@ PROFILES: Final[Mapping[Profile, _ProfileRow]] = MappingProxyType(
         "g8275": _ProfileRow(248, 248, 6, 7, _TELECOM_EXPIRED, False),
     }
 )
-TIME_RECEIVER_EXPIRED_CLASS: Final = 187
-"""ieee1588 alternative B: a clock out of specification that may become a time receiver."""
 
 
 def accuracy_code(bound_ns: float | None, *, floor: int = ACCURACY_NS[0][0]) -> int:
@@ -104,8 +102,6 @@ def clock_quality(
     budget_ns: float,
     oscillator: OscillatorKind,
     software_stamps: bool = False,
-    prc_traceable: bool = False,
-    time_receiver_when_expired: bool = False,
     floor: int = ACCURACY_NS[0][0],
 ) -> ClockQuality:
     """What to announce for one port or instance.
@@ -116,10 +112,6 @@ def clock_quality(
     """
     row = PROFILES[profile]
     expired = row.expired[oscillator]
-    if profile == "g8275" and prc_traceable:
-        expired = PRC_TRACEABLE_CLASS
-    if profile == "ieee1588" and time_receiver_when_expired:
-        expired = TIME_RECEIVER_EXPIRED_CLASS
     judged_ns = bound_wide_ns if card_bound_ns is None else card_bound_ns
     in_budget = judged_ns is not None and judged_ns <= budget_ns
     clock_class = {
@@ -139,10 +131,16 @@ def clock_quality(
     return ClockQuality(
         clock_class=clock_class,
         clock_accuracy=accuracy,
-        offset_scaled_log_variance=VARIANCE_LOCKED if locked else VARIANCE_UNKNOWN,
+        offset_scaled_log_variance=variance_of(state, accuracy),
         time_traceable=traceable,
-        frequency_traceable=traceable or clock_class == PRC_TRACEABLE_CLASS,
+        frequency_traceable=traceable,
     )
+
+
+def variance_of(state: ClockState, accuracy: int) -> int:
+    """offsetScaledLogVariance beside an announced clockAccuracy: that of a PRTC, or none."""
+    prtc = state is ClockState.LOCKED and accuracy <= PRTC_ACCURACY
+    return VARIANCE_LOCKED if prtc else VARIANCE_UNKNOWN
 
 
 class AccuracyHold:

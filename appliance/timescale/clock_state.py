@@ -23,10 +23,11 @@ class ClockEvent(Enum):
     REFERENCE_LOST = "reference lost"
     """Corroborated loss, distrust, or an operator's request."""
     REFERENCE_BACK = "reference back"
-    """Back and checked against the holdover bound; the error is being slewed out."""
+    """Back and checked against the holdover bound, or followed with the doubt in the bound, since nothing
+    better was left; the error is being slewed out."""
     BUDGET_SPENT = "holdover budget spent"
     START_AGAIN = "acquiring again"
-    """What was known is given up for a reference that has proved itself, by policy or by an operator."""
+    """What was known is given up for a reference that an operator accepts."""
     CLOCK_LOST = "clock lost"
     """The card does not answer, or somebody else has set its clock."""
 
@@ -52,7 +53,6 @@ TRANSITIONS: Final[Mapping[tuple[ClockState, ClockEvent], ClockState]] = Mapping
         (S.HOLDOVER_EXPIRED, E.CLOCK_LOST): S.FREE_RUN,
         (S.RECOVERING, E.SETTLED): S.LOCKED,
         (S.RECOVERING, E.REFERENCE_LOST): S.HOLDOVER,
-        (S.RECOVERING, E.START_AGAIN): S.ACQUIRING,
         (S.RECOVERING, E.CLOCK_LOST): S.FREE_RUN,
     }
 )

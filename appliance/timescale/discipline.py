@@ -40,7 +40,6 @@ from appliance.timescale.discipline_config import DisciplineConfig, Topology
 from appliance.timescale.discipline_record import make_record, read_record
 from appliance.timescale.hand_over import NO_CLOCK, Facts, HandOver
 from appliance.timescale.holdover import BoundForecast
-from appliance.timescale.judgement import WITHOUT_REFERENCE
 from appliance.timescale.named_seconds import NamedSeconds
 from appliance.timescale.oscillator_watch import OVERDUE_NS, OscillatorWatch
 from appliance.timescale.phase_meter import DISAGREE_N
@@ -105,7 +104,9 @@ class Discipline:
         self.card = CardWatch()
         self.module = OscillatorWatch()
         self.health = ReferenceHealth(
-            min_satellites=config.min_satellites, max_time_accuracy_ns=config.max_time_accuracy_ns
+            min_satellites=config.min_satellites,
+            max_time_accuracy_ns=config.max_time_accuracy_ns,
+            fixed_sigma_m=config.position_sigma_m,
         )
         self._seconds = NamedSeconds()
         self.pilot = Pilot(config, mono_ns, self.health, self._seconds, self.module, self.counters)
@@ -177,7 +178,8 @@ class Discipline:
 
     def runtime_record(self, mono_ns: int) -> dict[str, Any]:
         """JSON-able state for a restart within the same boot."""
-        return make_record(self.pilot, self.epoch, mono_ns) | {"leap": self.leap.to_record()}
+        record = make_record(self.pilot, self.epoch, mono_ns, rehearsing=self.rehearsal.active)
+        return record | {"leap": self.leap.to_record()}
 
     def learnt_record(self) -> dict[str, Any] | None:
         """JSON-able: what the unit is like, for a later boot; None while nothing worth keeping is known."""
@@ -411,11 +413,9 @@ class Discipline:
         self.rehearsal.end("asked for by an operator", event.mono_ns)
         if event.kind is CommandKind.END_REHEARSAL:
             return []
-        pilot.forced_holdover = event.kind is CommandKind.ENTER_HOLDOVER
-        if pilot.forced_holdover:
-            pilot.lose("asked for by an operator", event.mono_ns, event.mono_ns)
-            return pilot.steer(event.mono_ns)
-        pilot.accept_return = pilot.machine.state in WITHOUT_REFERENCE
+        if event.kind is CommandKind.ENTER_HOLDOVER:
+            return pilot.hold(event.mono_ns)
+        pilot.accept(event.mono_ns)
         self._seconds.forgive()
         self._on_accept()
         return []
@@ -545,4 +545,4 @@ class Discipline:
         self.epoch = resumed.epoch
         self.forecast = BoundForecast(self.pilot.oscillator, self.config.p)
         reason = f"resumed from the runtime record after {resumed.down_s:.0f} s"
-        self.pilot.take_up(resumed.tracker, resumed.steersman, mono_ns, reason)
+        self.pilot.take_up(resumed, mono_ns, reason)

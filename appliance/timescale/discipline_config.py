@@ -39,6 +39,11 @@ class DisciplineConfig:
     timestamper_resolution_ns: float = 5.0
     phase_resolution_ns: float = 0.45
     """Of the oscillator module's phase meter, where there is one."""
+    position_sigma_m: float | None = None
+    """Of the antenna's position, where it is given; None: the receiver tells."""
+    temperature_swing_degc: float = 0.0
+    """Amplitude of a daily wave of temperature that holdover allows for while nobody reports the
+    oscillator's; 0: constant."""
     min_satellites: int = 1
     max_time_accuracy_ns: float = 1000.0
     coast_s: float = 10.0
@@ -46,13 +51,11 @@ class DisciplineConfig:
     step_limit_ns: float = 10_000.0
     """In recovery, with the budget spent, a larger error is stepped instead of slewed."""
     release_s: float = 600.0
-    """After the budget is spent, a healthy reference outside the bound is believed after this long."""
+    """After the budget is spent, a healthy reference outside the bound is followed after this long."""
     learn_s: float = 600.0
     """How long the oscillator must have been watched before holdover is called ready."""
     limits_ns: tuple[float, ...] = (100.0, 250.0, 400.0, 1000.0, 1500.0)
     """For the table of times to a limit."""
-    initial_oscillator_ppb: float | None = None
-    """Frequency of the oscillator as last known (an earlier run), if any."""
 
     def __post_init__(self) -> None:
         checks = (
@@ -68,6 +71,8 @@ class DisciplineConfig:
             ("delay_uncertainty_ns", self.delay_uncertainty_ns >= 0.0, "0 or more"),
             ("timestamper_resolution_ns", self.timestamper_resolution_ns >= 0.0, "0 or more"),
             ("phase_resolution_ns", self.phase_resolution_ns >= 0.0, "0 or more"),
+            ("position_sigma_m", (self.position_sigma_m or 0.0) >= 0.0, "0 or more"),
+            ("temperature_swing_degc", self.temperature_swing_degc >= 0.0, "0 or more"),
             ("min_satellites", self.min_satellites >= 0, "0 or more"),
         )
         for field, passed, wants in checks:

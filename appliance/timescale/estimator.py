@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from appliance.printable import shown
 from appliance.timescale.models import GnssModel, OscillatorModel
 from appliance.timescale.transition import (
     DRIFT,
@@ -133,10 +134,6 @@ class Estimator:
     def covariance(self) -> Array:
         """The covariance itself, for predictions; not to be written to."""
         return self._p
-
-    def predicted_pulse_ns(self) -> float:
-        """What a perfect pulse would show now, GNSS errors as estimated included."""
-        return float(self._h @ self._s)
 
     # ------------------------------------------------------------------ what happens
 
@@ -303,8 +300,9 @@ class Estimator:
     ) -> Estimator:
         """Rebuild from ``to_record``; ValueError says which field does not fit."""
         for field, want in (("oscillator", oscillator.name), ("gnss", gnss.name)):
-            if record.get(field) != want:
-                raise ValueError(f"estimator record: {field} is {record.get(field)!r}, now it is {want!r}")
+            found = record.get(field)
+            if found != want:
+                raise ValueError(f"estimator record: {field} is {shown(found)}, now it is {want!r}")
         made = cls(oscillator, gnss, phase_ns=0.0, phase_sigma_ns=0.0)
         for field, target in (("mean", made._s), ("covariance", made._p)):
             try:

@@ -18,6 +18,7 @@ import numpy as np
 from appliance.snapshot import VOID_AFTER_S, ClockState, HoldoverLimit
 from appliance.timescale.models import GnssModel, OscillatorModel
 from appliance.timescale.transition import DAY_S, Array, PhaseGrowth
+from appliance.timescale.unfelt import Unfelt
 
 WIDE_K: Final = 5.0
 """Announced accuracy uses five sigma plus biases."""
@@ -29,6 +30,8 @@ NEAR_S: Final = 40
 """Seconds ahead for which the variance is kept second by second."""
 _HORIZON_S: Final = 90 * DAY_S
 _LEAST_NS2: Final = 1e-12
+CONSTANT: Final = Unfelt()
+"""Of a temperature that is told, or does not change."""
 
 
 def k_of(p: float) -> float:
@@ -36,6 +39,15 @@ def k_of(p: float) -> float:
     if not 0.0 < p < 1.0:
         raise ValueError(f"probability {p} is not between 0 and 1")
     return NormalDist().inv_cdf((1.0 + p) / 2.0)
+
+
+def k_of_kinds(p: float) -> tuple[tuple[str, float], ...]:
+    """The quantiles of both kinds of a forecast with probability ``p``.
+
+    Not exceeded *up to* T: a random walk that ends outside with probability q has been outside with at most
+    2q, hence the quantile of half the miss probability.
+    """
+    return ("at", k_of(p)), ("up_to", k_of((1.0 + p) / 2.0))
 
 
 def total_bias_ns(
@@ -56,23 +68,42 @@ class Claim:
     drift_ppb: float
 
 
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The bound without a reference: ``base_ns + k * sigma_ns``, by seconds from now."""
+
+    base_ns: float
+    """Biases and the phase to be slewed out."""
+    now_ns: float
+    """Sigma now."""
+    seconds: Array
+    sigma_ns: Array
+    """Never falling."""
+
+    def crossings_s(self, sigma_ns: Array) -> Array:
+        """When sigma passes each value: 0 if it has, infinity if it does not before the end.
+
+        Between two points it is nearly a power of time.
+        """
+        allowed, grown = np.maximum(sigma_ns, math.sqrt(_LEAST_NS2)), np.log(self.sigma_ns)
+        times = np.exp(np.interp(np.log(allowed), grown, np.log(self.seconds)))
+        times[allowed > self.sigma_ns[-1]] = math.inf
+        times[sigma_ns <= self.now_ns] = 0.0
+        return np.asarray(times)
+
+
 class BoundForecast:
     """Bounds ahead of a filter's covariance, without touching the filter."""
 
     def __init__(self, oscillator: OscillatorModel, p: float) -> None:
         self.p = p
         self._k = k_of(p)
-        # Not exceeded *up to* T: a random walk that ends outside with probability q has been outside with at
-        # most 2q, hence the quantile of half the miss probability.
         self._kinds = tuple(
-            (each, kind, k_of(quantile))
-            for each in dict.fromkeys((p, *FORECAST_P))
-            for kind, quantile in (("at", each), ("up_to", (1.0 + each) / 2.0))
+            (each, kind, k) for each in dict.fromkeys((p, *FORECAST_P)) for kind, k in k_of_kinds(each)
         )
         self._k_of_kinds = np.array([[k] for _, _, k in self._kinds])
         self._near = PhaseGrowth(oscillator, np.arange(NEAR_S + 1, dtype=np.float64))
         self._far = PhaseGrowth(oscillator, np.geomspace(1.0, _HORIZON_S, 120))
-        self._log_horizons = np.log(self._far.horizons_s)
 
     def claim(
         self,
@@ -85,15 +116,17 @@ class BoundForecast:
         suspect_rate_ppb: float = 0.0,
         scale: float = 1.0,
         temperature_degc: float = 0.0,
+        unfelt: Unfelt = CONSTANT,
     ) -> Claim:
         """The bound ``elapsed_s`` after the covariance's time, rounded up to a whole second.
 
         ``phase_ns`` is the predicted phase now and ``rate_ppb`` how it moves, ``suspect_rate_ppb`` how fast
         the clock may be running off unseen; ``scale`` widens sigma where the innovations are larger than the
-        model says.
+        model says; ``unfelt`` is what temperature may do besides.
         """
         first = min(max(0, math.ceil(elapsed_s)), NEAR_S - VOID_AFTER_S - 1)
-        sigma = scale * np.sqrt(self._near.variance_ns2(covariance, temperature_degc)[first:])
+        variance = scale * scale * self._near.variance_ns2(covariance, temperature_degc)
+        sigma = np.sqrt(variance + unfelt.growth_ns2(self._near.horizons_s))[first:]
         base_ns = bias_ns + abs(phase_ns)
         # Sigma may rise steeply at first and flatten (white FM): the steepest chord covers every moment.
         ahead = np.arange(1, VOID_AFTER_S + 2)
@@ -107,6 +140,26 @@ class BoundForecast:
             drift_ppb=max(0.0, rise) + max(0.0, moved_ns / VOID_AFTER_S) + suspect_rate_ppb,
         )
 
+    def growth(
+        self,
+        covariance: Array,
+        *,
+        phase_ns: float,
+        bias_ns: float,
+        scale: float = 1.0,
+        temperature_degc: float = 0.0,
+        unfelt: Unfelt = CONSTANT,
+    ) -> Growth:
+        """How the bound grows from now on without a reference."""
+        variance = np.maximum(self._far.variance_ns2(covariance, temperature_degc), _LEAST_NS2)
+        variance = scale * scale * variance + unfelt.growth_ns2(self._far.horizons_s)
+        return Growth(
+            base_ns=bias_ns + abs(phase_ns),
+            now_ns=scale * math.sqrt(max(float(covariance[0, 0]), _LEAST_NS2)),
+            seconds=self._far.horizons_s,
+            sigma_ns=np.sqrt(np.maximum.accumulate(variance)),
+        )
+
     def limits(
         self,
         covariance: Array,
@@ -116,31 +169,27 @@ class BoundForecast:
         limits_ns: Sequence[float],
         scale: float = 1.0,
         temperature_degc: float = 0.0,
+        unfelt: Unfelt = CONSTANT,
     ) -> tuple[HoldoverLimit, ...]:
         """When the bound passes each limit without a reference, for both kinds of each probability.
 
         The bound's own probability comes first, then the others.
         """
-        variance = self._far.variance_ns2(covariance, temperature_degc)
-        log_sigma = np.log(scale * np.sqrt(np.maximum.accumulate(np.maximum(variance, _LEAST_NS2))))
-        log_now = math.log(scale * math.sqrt(max(float(covariance[0, 0]), _LEAST_NS2)))
-        spare_ns = np.asarray(limits_ns, dtype=np.float64) - bias_ns - abs(phase_ns)
-        crossings = self._crossings_s(log_sigma, log_now, spare_ns / self._k_of_kinds)
+        growth = self.growth(
+            covariance,
+            phase_ns=phase_ns,
+            bias_ns=bias_ns,
+            scale=scale,
+            temperature_degc=temperature_degc,
+            unfelt=unfelt,
+        )
+        spare_ns = np.asarray(limits_ns, dtype=np.float64) - growth.base_ns
+        crossings = growth.crossings_s(spare_ns / self._k_of_kinds).tolist()
         return tuple(
             HoldoverLimit(limit_ns=limit_ns, p=p, kind=kind, seconds=seconds)
             for (p, kind, _), row in zip(self._kinds, crossings, strict=True)
             for limit_ns, seconds in zip(limits_ns, row, strict=True)
         )
-
-    def _crossings_s(self, log_sigma: Array, log_now: float, allowed_ns: Array) -> list[list[float]]:
-        """First times at which sigma passes each value; between grid points it is nearly a power of time."""
-        log_allowed = np.log(np.maximum(allowed_ns, 1e-30))
-        log_times = np.interp(log_allowed, log_sigma, self._log_horizons)
-        times = np.exp(log_times)
-        times[log_allowed > log_sigma[-1]] = math.inf
-        times[log_allowed <= log_now] = 0.0
-        crossings: list[list[float]] = times.tolist()
-        return crossings
 
 
 READY_STATES: Final = frozenset({ClockState.LOCKED, ClockState.HOLDOVER, ClockState.RECOVERING})

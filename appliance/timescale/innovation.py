@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Any, Final
+
+from appliance.timescale.record_fields import number
 
 WINDOW: Final = 15
 REJECTED_OF_WINDOW: Final = 10
@@ -19,6 +22,8 @@ LONG_N: Final = 1000
 SCALE_FROM_NIS: Final = 1.0 + 2.6 * math.sqrt(2.0 / LONG_N)
 """Below this a mean of ``LONG_N`` white innovations says nothing against the model (99 %)."""
 MAX_SCALE: Final = 5.0
+_CREDIBLE_NIS: Final = 1e6
+"""The gate lets nothing pass that would come near it."""
 
 
 class Verdict(Enum):
@@ -198,13 +203,11 @@ class InnovationStatistics:
     """Running means of the normalised innovation squared (NIS), short and long."""
 
     def __init__(self) -> None:
-        self.count = 0
         self._short = 1.0
         self._long = 1.0
 
     def note(self, nis: float) -> None:
         """Take one accepted sample's NIS."""
-        self.count += 1
         # Started at 1, the value it should have: a few samples must not shout.
         self._short += (nis - self._short) / SHORT_N
         self._long += (nis - self._long) / LONG_N
@@ -215,14 +218,22 @@ class InnovationStatistics:
         return self._short <= HOLDS_NIS
 
     @property
-    def mean(self) -> float:
-        """Long mean."""
-        return self._long
-
-    @property
     def scale(self) -> float:
         """Factor on every sigma that is published: innovations larger than modelled widen the bound."""
         return min(MAX_SCALE, math.sqrt(self._long)) if self._long > SCALE_FROM_NIS else 1.0
+
+    def to_record(self) -> dict[str, float]:
+        """For the runtime record."""
+        return {"short": self._short, "long": self._long}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> InnovationStatistics:
+        """Rebuild; ``ValueError`` names the field that does not fit."""
+        made = cls()
+        made._short, made._long = (
+            number(record, n, at_least=0.0, up_to=_CREDIBLE_NIS) for n in ("short", "long")
+        )
+        return made
 
 
 class FrequencyWatch:

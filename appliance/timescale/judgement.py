@@ -7,6 +7,7 @@ from typing import Final
 from appliance.snapshot import ClockState
 from appliance.timescale.clock_state import ClockEvent
 from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.doubts import Doubts
 from appliance.timescale.holdover import k_of, total_bias_ns
 from appliance.timescale.models import GnssModel, OscillatorModel
 from appliance.timescale.tracking import Tracker
@@ -35,6 +36,7 @@ class Judge:
         self._fine_steps = 0
         self.position_bias_ns = 0.0
         """What an unfinished survey adds."""
+        self.doubts = Doubts()
         self._constant_bias_ns = total_bias_ns(
             gnss,
             delay_uncertainty_ns=config.delay_uncertainty_ns,
@@ -51,8 +53,20 @@ class Judge:
         """A new acquisition: it may step again."""
         self._fine_steps = 0
 
+    def suspect_ns(self, tracker: Tracker, mono_ns: int) -> float:
+        """How far off the clock may be beyond what the filter knows."""
+        return tracker.rejections.suspect_ns(mono_ns / NS_PER_S) + self.doubts.suspect_ns(mono_ns)
+
+    def suspect_rate_ppb(self, tracker: Tracker) -> float:
+        """How fast that grows."""
+        return tracker.rejections.suspect_rate_ppb + self.doubts.astray_ppb
+
     def bound_ns(self, tracker: Tracker, mono_ns: int) -> float:
         """The bound at the filter's own time: enough for decisions."""
+        return self.own_bound_ns(tracker, mono_ns) + self.doubts.suspect_ns(mono_ns)
+
+    def own_bound_ns(self, tracker: Tracker, mono_ns: int) -> float:
+        """The same as far as this clock alone is concerned."""
         sigma_ns = tracker.estimator.phase_sigma_ns * tracker.statistics.scale
         pending_ns = abs(tracker.phase_ns(mono_ns)) + tracker.rejections.suspect_ns(mono_ns / NS_PER_S)
         return self.bias_ns + pending_ns + self._k * sigma_ns

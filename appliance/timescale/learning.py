@@ -65,11 +65,6 @@ class NoiseLearner:
         self._evidence_steps_ns = 0.0
         self._job: _Job | None = None
 
-    @property
-    def progress(self) -> float:
-        """How full the present window is, 0 to 1."""
-        return self._count / spectrum.WINDOW_S
-
     def note(self, seconds: int, free_ns: float, steps_ns2: float) -> None:
         """A sample ``seconds`` after the one before: clock minus reference without what steering did.
 

@@ -12,14 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from appliance.printable import shown
 from appliance.timescale.estimator import Estimator
 from appliance.timescale.learning import NoiseLearner
-from appliance.timescale.models import OscillatorModel
-from appliance.timescale.record_fields import number, optional_number, table
+from appliance.timescale.models import OscillatorModel, oscillator_model
+from appliance.timescale.record_fields import number, optional_number, table, want
 from appliance.timescale.transition import DAY_S, DRIFT, FREQUENCY, LADDER_S, NS_PER_UNIT_S, TEMPCO, noise_of
 
 LEARNT_VERSION: Final = 1
-MAX_PPB: Final = 1e6
+CREDIBLE_SHEETS: Final = 100.0
+"""No unit is further from its data sheet than so many times the figure there: beyond, the file is wrong."""
+BEST_SHEETS: Final = 0.01
+"""Drift and slope wander by far more in the time that it takes to learn them, and frequency flickers."""
 TEMPCO_WALK_PER_DAY: Final = 0.2
 RETRACED_DRIFT: Final = {"rubidium": 0.5, "ocxo": 1.0, "crystal": 1.0}
 """Share of the data sheet's ageing that the drift is uncertain by after a time without power: quartz settles
@@ -118,11 +122,9 @@ def make_learnt(
 
 def read_learnt(record: Mapping[str, Any]) -> Learnt:
     """Check and take apart; ``ValueError`` names the field that does not fit. Bad noise alone is dropped."""
-    if record.get("version") != LEARNT_VERSION:
-        raise ValueError(f"version is {record.get('version')!r}, wants {LEARNT_VERSION}")
-    names = [record.get(field) for field in ("oscillator", "gnss")]
-    if not all(isinstance(name, str) and len(name) <= 64 for name in names):
-        raise ValueError(f"oscillator and gnss are {names!r}, want names")
+    want(record, "version", LEARNT_VERSION)
+    oscillator, gnss = (_name(record, field) for field in ("oscillator", "gnss"))
+    sheet = oscillator_model(oscillator)
     noise, noise_problem = None, None
     if record.get("noise") is not None:
         try:
@@ -131,24 +133,32 @@ def read_learnt(record: Mapping[str, Any]) -> Learnt:
         except ValueError as error:
             noise, noise_problem = None, str(error)
     return Learnt(
-        oscillator=str(names[0]),
-        gnss=str(names[1]),
+        oscillator=oscillator,
+        gnss=gnss,
         tai_s=int(number(record, "tai_s", at_least=_CREDIBLE_TAI_S[0], up_to=_CREDIBLE_TAI_S[1])),
         reference_degc=optional_number(record, "reference_degc", at_least=-60.0, up_to=150.0),
-        frequency_ppb=_known(record, "frequency_ppb"),
-        drift_ppb_per_day=_known(record, "drift_ppb_per_day"),
-        tempco_ppb_per_degc=_known(record, "tempco_ppb_per_degc"),
+        frequency_ppb=_known(record, "frequency_ppb", sheet.initial_ppb, sheet.flicker_floor * 1e9),
+        drift_ppb_per_day=_known(record, "drift_ppb_per_day", sheet.aging_per_day * 1e9),
+        tempco_ppb_per_degc=_known(record, "tempco_ppb_per_degc", sheet.tempco_per_degc * 1e9),
         noise=noise,
         noise_problem=noise_problem,
     )
 
 
-def _known(record: Mapping[str, Any], name: str) -> Known:
+def _name(record: Mapping[str, Any], field: str) -> str:
+    name = record.get(field)
+    if not isinstance(name, str) or len(name) > 64:
+        raise ValueError(f"{field} is {shown(name)}, wants a name")
+    return name
+
+
+def _known(record: Mapping[str, Any], name: str, sheet: float, floor: float | None = None) -> Known:
+    """``sheet``: one sigma by the data sheet; ``floor``: no sigma is smaller, by default a share of that."""
+    limit = CREDIBLE_SHEETS * sheet
     try:
         inner = table(record, name)
-        return Known(
-            number(inner, "value", at_least=-MAX_PPB, up_to=MAX_PPB),
-            number(inner, "sigma", at_least=0.0, up_to=MAX_PPB),
-        )
+        value = number(inner, "value", at_least=-limit, up_to=limit)
+        sigma = number(inner, "sigma", at_least=0.0, up_to=limit)
+        return Known(value, max(sigma, BEST_SHEETS * sheet if floor is None else floor))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

@@ -7,12 +7,13 @@ back. It is told samples and seconds; whether the receiver can be believed it as
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from appliance.events import Action, StepClock, WitnessVerdict
 from appliance.snapshot import ClockState
 from appliance.timescale.clock_state import ClockEvent, ClockStateMachine
 from appliance.timescale.discipline_config import DisciplineConfig
+from appliance.timescale.doubts import Doubts
 from appliance.timescale.drag import Drag
 from appliance.timescale.estimator import Estimator
 from appliance.timescale.habits import Habits
@@ -29,11 +30,16 @@ from appliance.timescale.steersman import Steersman
 from appliance.timescale.tracking import Tracker
 from timecard.timescale import NS_PER_S
 
+if TYPE_CHECKING:
+    from appliance.timescale.discipline_record import Resumed
+
 START_SIGMA_NS: Final = 100.0
 STEER_AFTER: Final = 5
 COAST_AFTER_S: Final = 1.9
 QUIET_NS: Final = 3 * NS_PER_S
 """Nothing may speak against a returned reference for this long before it is looked at."""
+ACCEPT_NS: Final = 600 * NS_PER_S
+"""So long an operator's word counts for a reference that is not there yet."""
 DOUBT_K: Final = 3.0
 UNLOCKED_WALK_PPB: Final = 0.3
 """Per report, of the quartz inside an oscillator module that has lost its lock."""
@@ -66,14 +72,14 @@ class Pilot:
         self.tracker: Tracker | None = None
         self.holdover_since_mono_ns: int | None = None
         self.forced_holdover = False
-        self.accept_return = False
+        self._accept_until_ns: int | None = None
         self.last_edge_ns = mono_ns
         self.heard: Heard | None = None
         """The newest sample of a reference that speaks for itself, followed or not."""
         self.alarms: dict[str, str] = {}
         self.judge = Judge(config, self.oscillator, self.gnss)
         self._health, self._seconds, self._module, self._counters = health, seconds, module, counters
-        self._return = self._return_check(NEED)
+        self._return = ReturnCheck(self.gnss, resolution_ns=config.timestamper_resolution_ns)
 
     # ------------------------------------------------------------------ what the unit is like
 
@@ -113,11 +119,13 @@ class Pilot:
         self.last_edge_ns = mono_ns
         self.machine.on(ClockEvent.TIME_KNOWN, mono_ns, "time known, learning the oscillator's frequency")
 
-    def take_up(self, tracker: Tracker, steersman: Steersman, mono_ns: int, reason: str) -> None:
-        """Go on with a filter from the runtime record, in holdover."""
-        self.tracker, self.steersman = tracker, steersman
+    def take_up(self, resumed: Resumed, mono_ns: int, reason: str) -> None:
+        """Go on with what the runtime record gave, in holdover."""
+        tracker = resumed.tracker
+        self.tracker, self.steersman = tracker, resumed.steersman
+        self.judge.doubts = resumed.doubts
         self.habits.break_off()
-        self.holdover_since_mono_ns = tracker.anchor_mono_ns
+        self.holdover_since_mono_ns = resumed.holdover_since_mono_ns
         self.last_edge_ns = mono_ns
         self.machine.on(ClockEvent.RESUMED, mono_ns, reason)
         tracker.coast(mono_ns)
@@ -133,24 +141,30 @@ class Pilot:
         self.tracker = None
         self.habits.break_off()
         self.holdover_since_mono_ns = None
+        self.judge.doubts = Doubts()
         self._return.reset()
         self.alarms.clear()
 
     def _new_tracker(self, mono_ns: int, error_ns: float, tai_s: int | None = None) -> Tracker:
-        known_ppb = self.config.initial_oscillator_ppb
         estimator = Estimator(
             self.oscillator,
             self.gnss,
             phase_ns=error_ns,
             phase_sigma_ns=START_SIGMA_NS + self.gnss.sigma_ns,
             # What is in force now may have been right: the clock then keeps its rate until more is known.
-            frequency_ppb=-self.steersman.frequency_ppb if known_ppb is None else known_ppb,
+            frequency_ppb=-self.steersman.frequency_ppb,
             cold=self._module.seen_unlocked or self.oscillator.cold_unless_told,
         )
         reference_degc = self.habits.inform(estimator, tai_s)
         if reference_degc is None:
             reference_degc = self._module.temperature_degc
-        return Tracker(estimator, self.steersman.record, mono_ns, temperature_degc=reference_degc)
+        return Tracker(
+            estimator,
+            self.steersman.record,
+            mono_ns,
+            temperature_degc=reference_degc,
+            swing_degc=self.config.temperature_swing_degc,
+        )
 
     # ------------------------------------------------------------------ samples
 
@@ -159,7 +173,6 @@ class Pilot:
         tracker, mono_ns = self.tracker, pulse.mono_ns
         if tracker is None:
             return []
-        self.judge.position_bias_ns = self._health.position_bias_ns
         tracker.note_temperature(self._module.temperature_degc, mono_ns)
         qerr_ns = pulse.qerr_ns
         if qerr_ns is not None and not abs(qerr_ns) <= self.gnss.sawtooth_pp_ns:
@@ -174,6 +187,7 @@ class Pilot:
         if not self._health.usable(mono_ns) or self._seconds.error_s is not None:
             self._counters["samples_distrusted"] += 1
             return []
+        self.judge.position_bias_ns = self._health.position_bias_ns
         if self._module.changing(mono_ns):
             tracker.open(self.oscillator.runaway_ppb)
         has_qerr = qerr_ns is not None
@@ -204,8 +218,11 @@ class Pilot:
                 self._counters["reference_moved"] += 1
                 first_s = tracker.rejections.first_rejected_s
                 before_ns = mono_ns if first_s is None else round(first_s * NS_PER_S)
-                reason = f"reference moved by {innovation.residual_ns:.0f} ns and the clock did not"
-                self.lose(reason, mono_ns, before_ns, misled=tracker.rejections.from_zero)
+                moved_ns = innovation.residual_ns
+                reason = f"reference moved by {moved_ns:.0f} ns and the clock did not"
+                ramp = tracker.rejections.from_zero  # where it ends is not known yet
+                found = Doubts(found_out=True, misled=ramp, lie_ns=None if ramp else moved_ns)
+                self.lose(reason, mono_ns, before_ns, found)
                 return self.steer(mono_ns)
         if tracker.drag is not None and not self._clock_is_suspect(mono_ns):
             return self._led_away(tracker.drag, mono_ns)
@@ -219,7 +236,7 @@ class Pilot:
             f"reference moved by {drag.shift_ns:.0f} ns within {drag.window_s:.0f} s: "
             "more than a change of the oscillator explains"
         )
-        self.lose(reason, mono_ns, drag.before_ns, misled=True)
+        self.lose(reason, mono_ns, drag.before_ns, Doubts(found_out=True, misled=True))
         return self.steer(mono_ns)
 
     def _clock_is_suspect(self, mono_ns: int) -> bool:
@@ -273,7 +290,8 @@ class Pilot:
         tracker, state = self.tracker, self.machine.state
         if tracker is None:
             return []
-        self.judge.position_bias_ns = self._health.position_bias_ns
+        if state in WITH_REFERENCE:  # else it is that of the pulses which were followed
+            self.judge.position_bias_ns = self._health.position_bias_ns
         tracker.note_temperature(self._module.temperature_degc, mono_ns)
         self._watch(tracker)
         if state in WITH_REFERENCE:
@@ -301,7 +319,14 @@ class Pilot:
                 f"oscillator moved by {shift_ppb * 1e3:.1f}e-12 against its own history: a jump, or the "
                 "reference is being dragged away",
             )
-        error_s = self._seconds.error_s
+        unexplained_ns, error_s = self.judge.doubts.unexplained_ns, self._seconds.error_s
+        if unexplained_ns == 0.0:
+            self.alarms.pop("unexplained", None)
+        else:
+            self.alarms["unexplained"] = (
+                f"the clock has followed a reference that contradicted it: {unexplained_ns:.0f} ns are in "
+                "the bound for that until an operator accepts it (time-appliance holdover leave)"
+            )
         if error_s is None:
             self.alarms.pop("wrong-time", None)
         else:
@@ -322,10 +347,10 @@ class Pilot:
         )
         return next((reason for holds, reason in table if holds), None)
 
-    def lose(self, reason: str, mono_ns: int, before_ns: int, *, misled: bool = False) -> None:
+    def lose(self, reason: str, mono_ns: int, before_ns: int, doubts: Doubts | None = None) -> None:
         """The reference is lost or distrusted; what was learnt shortly before ``before_ns`` goes too.
 
-        ``misled``: it has led the clock away. It must then be steady for longer before it is believed again.
+        ``doubts``: what it was found to have done; what was never explained before stays.
         """
         tracker = self.tracker
         if tracker is None or self.machine.state not in WITH_REFERENCE:
@@ -334,6 +359,9 @@ class Pilot:
             self.machine.on(ClockEvent.REFERENCE_LOST, mono_ns, reason)
             self.drop()
             return
+        doubts = doubts or Doubts()
+        doubts.unexplained_ns = self.judge.doubts.unexplained_ns
+        self.judge.doubts = doubts
         if self.holdover_since_mono_ns is None:
             last_good_ns = tracker.last_accepted_mono_ns
             self.holdover_since_mono_ns = mono_ns if last_good_ns is None else min(last_good_ns, mono_ns)
@@ -341,12 +369,12 @@ class Pilot:
             # Nothing holds the card's clock now but a bare crystal.
             tracker.open(self.oscillator.runaway_ppb)
         else:
-            tracker.roll_back(before_ns, mono_ns, misled=misled)
-        if misled:
+            tracker.roll_back(before_ns, mono_ns, misled=doubts.misled)
+        if doubts.misled:
             self.habits.break_off()
         tracker.coast(mono_ns)
         tracker.rejections.clear()
-        self._return = self._return_check(MISLED_NEED if misled else NEED)
+        self._return.reset()
         self._counters["holdovers"] += 1
         self.machine.on(ClockEvent.REFERENCE_LOST, mono_ns, reason)
         self._judge(tracker, mono_ns)
@@ -357,6 +385,8 @@ class Pilot:
         self.lose(reason, verdict.mono_ns, verdict.mono_ns)
         if self.tracker is None:
             return []
+        if not verdict.disputed:
+            self.judge.doubts.astray_ppb = 0.0  # a majority knows who is wrong
         # The doubt is a limit, not a sigma.
         self.tracker.open(verdict.doubt_ppb / DOUBT_K, verdict.doubt_ns / DOUBT_K)
         self.habits.break_off()
@@ -365,8 +395,19 @@ class Pilot:
 
     # ------------------------------------------------------------------ the way back
 
-    def _return_check(self, need: int) -> ReturnCheck:
-        return ReturnCheck(self.gnss, resolution_ns=self.config.timestamper_resolution_ns, need=need)
+    def hold(self, mono_ns: int) -> list[Action]:
+        """An operator asks for holdover."""
+        self.forced_holdover, self._accept_until_ns = True, None
+        self.lose("asked for by an operator", mono_ns, mono_ns)
+        return self.steer(mono_ns)
+
+    def accept(self, mono_ns: int) -> None:
+        """An operator believes the reference: the one that is followed, or that comes in the next minutes."""
+        self.forced_holdover = False
+        if self.machine.state in WITHOUT_REFERENCE:
+            self._accept_until_ns = mono_ns + ACCEPT_NS
+        else:
+            self.judge.doubts.unexplained_ns = 0.0
 
     def _look_at_return(self, tracker: Tracker, mono_ns: int, sample_ns: float) -> list[Action]:
         if self._expired_for_s(mono_ns) >= self.config.release_s:
@@ -379,38 +420,71 @@ class Pilot:
             self.tracker = self._new_tracker(mono_ns, sample_ns)
             self.machine.on(ClockEvent.REFERENCE_BACK, mono_ns, "reference back, the card follows it")
             return []
-        found = self._return.offer(tracker, mono_ns, sample_ns)
+        accepted = self._accept_until_ns is not None and mono_ns <= self._accept_until_ns
+        doubts = self.judge.doubts
+        need = MISLED_NEED if doubts.misled and not accepted else NEED
+        found = self._return.offer(tracker, mono_ns, sample_ns, need=need, lie_ns=doubts.lie_ns)
         if found is None:
             return []
-        if found.problem is None:
-            self._rejoin(tracker, mono_ns, found.offset_ns, found)
-            self.machine.on(ClockEvent.REFERENCE_BACK, mono_ns, "reference back, removing the error")
-        elif self.accept_return or self._released(mono_ns):
-            self._rejoin(tracker, mono_ns, found.latest_ns, found)
-            tracker.open(max(self.oscillator.jump_ppb, 3.0 * abs(found.slope_ppb)))
-            self.judge.restart()
-            reason = "a healthy reference outside the bound is accepted"
-            self.machine.on(ClockEvent.START_AGAIN, mono_ns, reason)
-        else:
+        if found.problem is not None and not accepted and not self._released(tracker, mono_ns):
+            self._note_contradiction(tracker, mono_ns, found)
             self.alarms.setdefault("return", f"reference is back but not believed: {found.problem}")
             return []
+        if accepted:
+            doubts.unexplained_ns = 0.0
+        elif found.problem is not None:
+            # Either the reference is wrong, or the clock was: from here on by that and what it had become.
+            own_ns = self.judge.own_bound_ns(tracker, mono_ns) - self.judge.bias_ns
+            doubts.unexplained_ns += own_ns + abs(found.latest_ns)
+        self._rejoin(tracker, mono_ns, found)
+        if found.problem is None:
+            self.machine.on(ClockEvent.REFERENCE_BACK, mono_ns, "reference back, removing the error")
+        else:
+            tracker.open(max(self.oscillator.jump_ppb, 3.0 * abs(found.slope_ppb)))
+            self.judge.restart()
+            event = ClockEvent.START_AGAIN if accepted else ClockEvent.REFERENCE_BACK
+            self.machine.on(event, mono_ns, f"reference followed although {found.problem}")
         return self.steer(mono_ns)
+
+    def _note_contradiction(self, tracker: Tracker, mono_ns: int, found: Return) -> None:
+        """A clean reference says that the clock is wrong: the bound opens if both could be so.
+
+        Not for a reference that was found to have moved, whose place is only kept, and not for one that is
+        further away than the oscillator can have gone.
+        """
+        doubts, since_ns = self.judge.doubts, self.holdover_since_mono_ns
+        if not found.misplaced or since_ns is None:
+            return
+        if doubts.found_out:
+            if found.steady:
+                doubts.lie_ns = found.offset_ns
+            return
+        went_ns = self.oscillator.jump_ppb * (mono_ns - since_ns) / NS_PER_S
+        if abs(found.latest_ns) <= went_ns + self.judge.own_bound_ns(tracker, mono_ns):
+            doubts.contradict(found.latest_ns, since_ns, mono_ns)
+            self._judge(tracker, mono_ns)
 
     def _expired_for_s(self, mono_ns: int) -> float:
         expired = self.machine.state is ClockState.HOLDOVER_EXPIRED
         return (mono_ns - self.machine.since_mono_ns) / NS_PER_S if expired else 0.0
 
-    def _released(self, mono_ns: int) -> bool:
-        """With the budget spent there is nothing left to protect: a healthy reference wins in the end."""
-        expired = self.machine.state is ClockState.HOLDOVER_EXPIRED
-        return expired and self._return.disagrees_for_s(mono_ns) >= self.config.release_s
+    def _released(self, tracker: Tracker, mono_ns: int) -> bool:
+        """With the budget spent there is nothing left to protect: a healthy reference wins in the end.
 
-    def _rejoin(self, tracker: Tracker, mono_ns: int, offset_ns: float, found: Return) -> None:
+        Not with a budget that only the contradiction of that reference has spent.
+        """
+        healthy_s = min(self._expired_for_s(mono_ns), self._return.disagrees_for_s(mono_ns))
+        own_ns = self.judge.own_bound_ns(tracker, mono_ns)
+        return healthy_s >= self.config.release_s and own_ns > self.config.budget_ns
+
+    def _rejoin(self, tracker: Tracker, mono_ns: int, found: Return) -> None:
         """The measured phase goes into x and nowhere else."""
+        offset_ns = found.offset_ns if found.problem is None else found.latest_ns
         tracker.realign(mono_ns)
         tracker.estimator.replace_phase(tracker.phase_ns(mono_ns) + offset_ns, found.samples)
         tracker.accepted_run = 0
         tracker.rejections.clear()
+        self.judge.doubts = Doubts(unexplained_ns=self.judge.doubts.unexplained_ns)
         self._return.reset()
-        self.accept_return = False
+        self._accept_until_ns = None
         self.alarms.pop("return", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.snapshot import VOID_AFTER_S, ClockSnapshot, ClockState, HoldoverLimit
 from appliance.timescale.holdover import not_ready_reasons
@@ -10,7 +10,8 @@ from timecard.timescale import NS_PER_S
 
 if TYPE_CHECKING:
     from appliance.timescale.discipline import Discipline
-    from appliance.timescale.holdover import Claim
+    from appliance.timescale.holdover import Claim, Growth
+    from appliance.timescale.tracking import Tracker
 
 
 def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
@@ -21,17 +22,12 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
     claim: Claim | None = None
     limits: tuple[HoldoverLimit, ...] = ()
     if tracker is not None:
-        common = {
-            "phase_ns": tracker.phase_ns(mono_ns),
-            "bias_ns": bias_ns + tracker.rejections.suspect_ns(mono_ns / NS_PER_S),
-            "scale": tracker.statistics.scale,
-            "temperature_degc": tracker.temperature_degc,
-        }
+        common = _known_now(discipline, tracker, mono_ns)
         claim = discipline.forecast.claim(
             tracker.estimator.covariance,
             elapsed_s=tracker.elapsed_s(mono_ns),
             rate_ppb=tracker.rate_ppb(),
-            suspect_rate_ppb=tracker.rejections.suspect_rate_ppb,
+            suspect_rate_ppb=pilot.judge.suspect_rate_ppb(tracker),
             **common,
         )
         limits = discipline.forecast.limits(
@@ -70,6 +66,7 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         p=discipline.config.p,
         drift_ppb=0.0 if claim is None else claim.drift_ppb,
         holdover_since_mono_ns=pilot.holdover_since_mono_ns,
+        holdover_forced=pilot.forced_holdover,
         holdover_ready=not not_ready,
         not_ready_reasons=not_ready,
         limits=limits,
@@ -81,6 +78,28 @@ def make_snapshot(discipline: Discipline, mono_ns: int) -> ClockSnapshot:
         rehearsal=discipline.rehearsal.view(mono_ns),
         counters=dict(discipline.counters),
     )
+
+
+def holdover_growth(discipline: Discipline, mono_ns: int) -> Growth | None:
+    """How the bound grows from ``mono_ns`` on if the reference were lost now (or since it was lost)."""
+    tracker = discipline.pilot.tracker
+    if tracker is None:
+        return None
+    return discipline.forecast.growth(
+        tracker.estimator.covariance, **_known_now(discipline, tracker, mono_ns)
+    )
+
+
+def _known_now(discipline: Discipline, tracker: Tracker, mono_ns: int) -> dict[str, Any]:
+    """What every forecast begins with, beside the covariance."""
+    judge = discipline.pilot.judge
+    return {
+        "phase_ns": tracker.phase_ns(mono_ns),
+        "bias_ns": judge.bias_ns + judge.suspect_ns(tracker, mono_ns),
+        "scale": tracker.statistics.scale,
+        "temperature_degc": tracker.temperature_degc,
+        "unfelt": tracker.unfelt(),
+    }
 
 
 def not_ready_for_holdover(discipline: Discipline, mono_ns: int, bound_ns: float | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Final
 from timecard.timescale import NS_PER_S
 from timecard.values import (
     Alarm,
+    AntennaPosition,
     AntennaStatus,
     FixType,
     GnssEvent,
@@ -34,6 +35,8 @@ STALE_NS: Final = 5 * NS_PER_S
 POSITION_NS_PER_M: Final = 3.0
 """Time error of a timing receiver per metre of height error, at most."""
 POSITION_K: Final = 3.0
+WORST_M: Final = 10_000.0
+"""A receiver that says more of its position, or no number, knows nothing of it."""
 NO_FIX: Final = frozenset({FixType.NONE, FixType.DEAD_RECKONING})
 AT_ONCE: Final = frozenset({"receiver silent", "receiver lost", "pulse input lost"})
 CORROBORATED: Final = frozenset({
@@ -52,8 +55,13 @@ _LOST_SOURCES: Final = {"gnss": "receiver lost", "pps": "pulse input lost"}
 class ReferenceHealth:
     """Collects what the receiver says about itself."""
 
-    def __init__(self, *, min_satellites: int, max_time_accuracy_ns: float) -> None:
+    def __init__(
+        self, *, min_satellites: int, max_time_accuracy_ns: float, fixed_sigma_m: float | None = None
+    ) -> None:
+        """``fixed_sigma_m``: of the antenna's position, where an administrator has given it."""
         self._min_satellites = min_satellites
+        self._fixed_sigma_m = fixed_sigma_m
+        self._reported_sigma_m = 0.0
         self._max_time_accuracy_ns = max_time_accuracy_ns
         self._fix: GnssFix | None = None
         self._label: PulseLabel | None = None
@@ -83,6 +91,11 @@ class ReferenceHealth:
                 return
             case SurveyStatus():
                 self._survey = event
+                return
+            case AntennaPosition():
+                # Without a fix it says how far the antenna may be by now, which is no error of its time.
+                if event.sigma_m is not None and self._fix is not None and self._fix.fix_ok:
+                    self._reported_sigma_m = event.sigma_m
                 return
             case SatelliteView():
                 return
@@ -181,11 +194,18 @@ class ReferenceHealth:
 
     @property
     def position_bias_ns(self) -> float:
-        """What an unfinished survey adds to the bound: a wrong height is a slowly varying time error."""
+        """What the antenna's position adds to the bound: a wrong height is a slowly varying time error.
+
+        It is as good as the survey that runs, as an administrator says, as the survey has ended with, or as
+        the receiver itself believes.
+        """
         survey = self._survey
-        if survey is None or survey.valid or not survey.active:
-            return 0.0
-        return POSITION_NS_PER_M * POSITION_K * survey.position_sigma_m
+        surveying = survey is not None and survey.active and not survey.valid
+        known_m = None if surveying else self._fixed_sigma_m
+        if known_m is None and survey is not None and (survey.active or survey.valid):
+            known_m = survey.position_sigma_m
+        sigma_m = known_m or self._reported_sigma_m
+        return POSITION_NS_PER_M * POSITION_K * (sigma_m if sigma_m <= WORST_M else WORST_M)
 
     # ------------------------------------------------------------------ inside
 

@@ -43,7 +43,8 @@ class Forecast:
     def __init__(self, tracker: Tracker) -> None:
         growth = PhaseGrowth(tracker.oscillator, _HORIZONS_S)
         variance = growth.variance_ns2(tracker.estimator.covariance, tracker.temperature_degc)
-        sigma_ns = tracker.statistics.scale * np.sqrt(np.maximum.accumulate(variance))
+        variance = tracker.statistics.scale**2 * variance + tracker.unfelt().growth_ns2(_HORIZONS_S)
+        sigma_ns = np.sqrt(np.maximum.accumulate(variance))
         self._log_sigma = np.log(np.maximum(sigma_ns, 1e-9))
 
     def sigma_ns(self, seconds: float) -> float:

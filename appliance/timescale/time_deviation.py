@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from appliance.analysis.mtie import mtie
 from appliance.timescale.transition import Array
 
 Curve = tuple[tuple[float, float], ...]
@@ -11,19 +12,8 @@ Curve = tuple[tuple[float, float], ...]
 
 def mtie_ns(phase_ns: Array) -> Curve:
     """Largest peak-to-peak value in any window of 2, 3, 5, 9 ... samples: (interval in s, ns)."""
-    found: list[tuple[float, float]] = []
-    low, high = phase_ns[:-1], phase_ns[:-1]
-    low, high = np.minimum(low, phase_ns[1:]), np.maximum(high, phase_ns[1:])
-    interval = 1
-    while len(low) > 0:
-        found.append((float(interval), float(np.max(high - low))))
-        # A window of twice the interval is two of this one, end to end.
-        low, high = (
-            np.minimum(low[:-interval], low[interval:]),
-            np.maximum(high[:-interval], high[interval:]),
-        )
-        interval *= 2
-    return tuple(found)
+    factors = [1 << power for power in range(len(phase_ns).bit_length())]
+    return tuple((float(factor), value) for factor, value in mtie([phase_ns], factors).items())
 
 
 def tdev_ns(phase_ns: Array) -> Curve:

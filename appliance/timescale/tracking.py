@@ -27,6 +27,7 @@ from appliance.timescale.past import Copy, Past
 from appliance.timescale.record_fields import integer, number, optional_number, table
 from appliance.timescale.servo import SteeringRecord
 from appliance.timescale.transition import NS_PER_UNIT_S, TEMPCO, WARMUP, PhaseGrowth
+from appliance.timescale.unfelt import Unfelt
 from timecard.timescale import NS_PER_S
 
 ROLL_BACK_S: Final = 40
@@ -53,8 +54,12 @@ class Tracker:
         *,
         age_s: float = 0.0,
         temperature_degc: float | None = None,
+        swing_degc: float = 0.0,
     ) -> None:
-        """``temperature_degc``: the oscillator's, which becomes the reference for its slope."""
+        """``temperature_degc``: the oscillator's, which becomes the reference for its slope.
+
+        ``swing_degc``: amplitude of the daily wave that it may follow while nobody tells its temperature.
+        """
         self.estimator = estimator
         self.temperature_degc = 0.0
         """Of the oscillator, above the reference."""
@@ -71,7 +76,10 @@ class Tracker:
         self.last_accepted_mono_ns: int | None = None
         self._bias = BiasWatch()
         self._steering = steering
+        self._swing_degc = swing_degc
         self._anchor_ns = mono_ns
+        self._followed_ns = mono_ns
+        """Since then the filter is without samples."""
         self._start_ns = mono_ns - round(age_s * NS_PER_S)
         self._steered_ns = steering.phase_ns(mono_ns)
         self._warmth_ns = 0.0
@@ -116,6 +124,12 @@ class Tracker:
     def free_ns(self, sample_ns: float, mono_ns: int) -> float:
         """A sample without what steering and temperature, as far as its slope is known, did to it."""
         return sample_ns - self._steering.phase_ns(mono_ns) - self._warmth_ns
+
+    def unfelt(self) -> Unfelt:
+        """What its temperature may do to it unseen, from the filter's time on."""
+        told = self._reference_degc is not None
+        swing_ppb = 0.0 if told else self.oscillator.tempco_per_degc * 1e9 * self._swing_degc
+        return Unfelt(swing_ppb, (self._anchor_ns - self._followed_ns) / NS_PER_S)
 
     @property
     def reference_degc(self) -> float | None:
@@ -183,7 +197,9 @@ class Tracker:
         """No pulse: follow in whole seconds."""
         seconds = (mono_ns - self._anchor_ns) // NS_PER_S
         if seconds >= 1:
+            unfelt_ns2 = float(self.unfelt().growth_ns2(seconds))
             self._advance(self._anchor_ns + seconds * NS_PER_S, seconds)
+            self.estimator.open_frequency(0.0, math.sqrt(unfelt_ns2))
 
     def stepped(self, delta_ns: int) -> None:
         """The clock was stepped: the copies of before no longer fit."""
@@ -243,6 +259,7 @@ class Tracker:
         self.temperature_degc = degc_s / max(1.0, (self._anchor_ns - copy.mono_ns) / NS_PER_S)
         self.estimator.restore(copy.state)
         self._anchor_ns, self._steered_ns, self._degc_s = copy.mono_ns, copy.steered_ns, copy.degc_s
+        self._followed_ns = copy.mono_ns
         self.coast(now_mono_ns)
         self.temperature_degc = degc_now
         return (before_mono_ns - copy.mono_ns) / NS_PER_S
@@ -253,8 +270,11 @@ class Tracker:
         """Everything needed to go on after a restart."""
         return {
             "anchor_mono_ns": self._anchor_ns,
+            "followed_mono_ns": self._followed_ns,
             "age_s": self.age_s(mono_ns),
             "reference_degc": self._reference_degc,
+            "temperature_degc": self.temperature_degc,
+            "innovations": self.statistics.to_record(),
             "estimator": self.estimator.to_record(),
         }
 
@@ -265,17 +285,31 @@ class Tracker:
         oscillator: OscillatorModel,
         gnss: GnssModel,
         steering: SteeringRecord,
+        swing_degc: float = 0.0,
     ) -> Tracker:
         """Rebuild; ``ValueError`` names the field that does not fit."""
         try:
-            anchor_ns = integer(record, "anchor_mono_ns")
+            anchor_ns, followed_ns = (integer(record, f"{name}_mono_ns") for name in ("anchor", "followed"))
             reference_degc = optional_number(record, "reference_degc", at_least=-273.15, up_to=1000.0)
+            temperature_degc = number(record, "temperature_degc", at_least=-1000.0, up_to=1000.0)
+            statistics = InnovationStatistics.from_record(table(record, "innovations"))
             age_s = number(record, "age_s", at_least=0.0, up_to=MAX_AGE_S)
             inner = table(record, "estimator")
         except ValueError as error:
             raise ValueError(f"tracker record: {error}") from None
         estimator = Estimator.from_record(inner, oscillator, gnss)
-        return cls(estimator, steering, anchor_ns, age_s=age_s, temperature_degc=reference_degc)
+        made = cls(
+            estimator,
+            steering,
+            anchor_ns,
+            age_s=age_s,
+            temperature_degc=reference_degc,
+            swing_degc=swing_degc,
+        )
+        made._followed_ns = min(followed_ns, anchor_ns)
+        # Nobody tells the temperature before the time that was missed has been caught up.
+        made.temperature_degc, made.statistics = temperature_degc, statistics
+        return made
 
     # ------------------------------------------------------------------ inside
 
@@ -293,7 +327,7 @@ class Tracker:
     def _accepted(self, mono_ns: int, sample_ns: float, innovation: Innovation) -> None:
         self.accepted_run += 1
         self.last_sample_ns = sample_ns
-        self.last_accepted_mono_ns = mono_ns
+        self.last_accepted_mono_ns = self._followed_ns = mono_ns
         self.statistics.note(innovation.normalised_squared)
         now_s = mono_ns / NS_PER_S
         self.rejections.accepted(now_s)

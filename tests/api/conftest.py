@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from appliance.board import StatusBoard
@@ -25,6 +26,7 @@ from appliance.ipc import CoreError, CoreServer
 from appliance.leap.report import leap_report
 from appliance.reporting import clock_report, gnss_report, holdover_report, oscillator_report
 from appliance.snapshot import ClockSnapshot, ClockState, HoldoverLimit
+from appliance.timescale.holdover import Growth
 from tests.api.publishing import Publishing
 from timecard.values import (
     AntennaStatus,
@@ -79,6 +81,9 @@ SNAPSHOT = ClockSnapshot(
     leap_change_s=0,
     counters={"samples": 3600, "rejected": 2},
 )
+
+GROWTH = Growth(50.0, 0.005, np.array([1.0, 1e3, 1e6]), np.array([0.01, 10.0, 1e4]))
+"""Sigma grows by 0.01 ns a second, on 50 ns of biases."""
 
 BOARD = StatusBoard(
     fix=GnssFix(
@@ -166,6 +171,7 @@ def build_report(snapshot: ClockSnapshot, *, board: StatusBoard = BOARD, **chang
             budget_ns=1000.0,
             temperature_assumption="within 5 K of the last hour",
             excluded_events=("frequency jumps above 0.05 ppb",),
+            growth=None if bound_ns is None else GROWTH,
         ),
         "gnss": gnss_report(board, now_ns),
         "oscillator": oscillator_report(board, IDENTITY, now_ns),

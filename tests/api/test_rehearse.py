@@ -208,7 +208,7 @@ def test_core_queues_a_rehearsal_or_says_why_not(report_of: Callable[..., CoreRe
     queued = core._events.get_nowait()
     assert isinstance(queued, RehearseHoldover)
     assert (queued.limit_ns, queued.duration_s) == (100.0, 60.0)
-    while not core._events.full():
+    while not core._events.crowded:
         core.rehearse(100.0, 60.0)
     with pytest.raises(CommandRefusedError, match="overloaded"):
         core.rehearse(100.0, 60.0)

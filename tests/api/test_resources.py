@@ -7,12 +7,13 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from api.app import create_app
 from api.schemas import (
@@ -28,8 +29,9 @@ from api.schemas import (
     PtpView,
     StatusView,
 )
+from api.schemas import RehearsalView as RehearsalResource
 from appliance.board import StatusBoard
-from appliance.core_report import Bounds, CoreReport
+from appliance.core_report import Bounds, CoreReport, GrowthReport
 from appliance.ipc import (
     CoreDeniedError,
     CoreError,
@@ -38,6 +40,9 @@ from appliance.ipc import (
     CoreStaleError,
     CoreUnreachableError,
 )
+from appliance.learnt_report import Figure, LearntReport
+from appliance.rehearsal_report import rehearsal_report
+from appliance.rehearsal_view import RehearsalState, RehearsalView
 from appliance.reporting import gnss_report, oscillator_report
 from appliance.snapshot import ClockState
 
@@ -45,6 +50,7 @@ RESOURCES: dict[str, type[BaseModel]] = {
     "health": Health,
     "status": StatusView,
     "holdover": HoldoverView,
+    "holdover/rehearsal": RehearsalResource,
     "clock": ClockView,
     "gnss": GnssView,
     "oscillator": OscillatorView,
@@ -209,6 +215,70 @@ def test_holdover_has_the_fields_of_the_contract(core: Core) -> None:
     never = document["limits"][1]
     assert never["seconds"] is None and never["crosses_at_tai_ns"] is None
     assert set(never["why_null"]) == {"seconds", "crosses_at_tai_ns"}
+
+
+def test_the_growth_of_the_bound_is_for_every_other_limit(core: Core) -> None:
+    growth = get(core, "holdover").json()["growth"]
+    assert (growth["base_ns"], growth["now_ns"]) == (50.0, 0.005)
+    assert (growth["seconds"], growth["sigma_ns"]) == ([1, 1e3, 1e6], [0.01, 10, 1e4])
+    core.show(bound_ns=None, bound_wide_ns=None, limits=())
+    document = get(core, "holdover").json()
+    assert (document["growth"], document["why_null"]["growth"]) == (None, "no forecast has been made yet")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seconds": [1.0]}, {"seconds": [0.0, 1.0, 2.0]}, {"sigma_ns": [-1.0] * 3}, {"seconds": []}]
+)
+def test_a_growth_that_is_no_curve_is_refused(core: Core, wrong: dict[str, Any]) -> None:
+    growth = get(core, "holdover").json()["growth"]
+    GrowthReport.model_validate(growth)
+    with pytest.raises(ValidationError):
+        GrowthReport.model_validate({**growth, **wrong})
+
+
+def test_the_newest_rehearsal_has_a_resource(core: Core, report_of: Callable[..., CoreReport]) -> None:
+    nothing = get(core, "holdover/rehearsal")
+    document = nothing.json()
+    assert (nothing.status_code, document["state"]) == (200, None)
+    assert set(document["why_null"].values()) == {"no rehearsal has been asked for since core started"}
+    hour_ns = 3_600_000_000_000
+    running = RehearsalView(
+        state=RehearsalState.ACTIVE,
+        reason="",
+        since_mono_ns=7_200_000_000_000 - hour_ns,
+        until_mono_ns=None,
+        limit_ns=100.0,
+        planned_s=7_200.0,
+        elapsed_s=3_600.0,
+    )
+    ended = replace(
+        running,
+        state=RehearsalState.ENDED,
+        reason="the planned time is over",
+        until_mono_ns=running.since_mono_ns + hour_ns // 2,
+        mtie_ns=((1.0, 2.5),),
+    )
+    core.answer = report_of({"rehearsal": rehearsal_report(running)})
+    document = get(core, "holdover/rehearsal").json()
+    assert (document["state"], document["since_tai_ns"]) == ("active", str(TAI - hour_ns))
+    assert document["why_null"]["until_tai_ns"] == "the rehearsal is running"
+    core.answer = report_of({"rehearsal": rehearsal_report(ended)}, as_of_tai_ns=None)
+    document = get(core, "holdover/rehearsal").json()
+    assert (document["state"], document["mtie"][0]["value_ns"]) == ("ended", 2.5)
+    assert document["until_mono_ns"] == str(ended.until_mono_ns)
+    assert document["why_null"]["until_tai_ns"] == "the card's clock could not be read: card lost"
+    core.answer = report_of({"rehearsal": rehearsal_report(ended)})
+    assert get(core, "holdover/rehearsal").json()["until_tai_ns"] == str(TAI - hour_ns // 2)
+    assert get(core, "status").json()["rehearsal"]["state"] == "ended"
+
+
+def test_the_oscillator_has_what_was_learnt_of_it(core: Core, report_of: Callable[..., CoreReport]) -> None:
+    learnt = get(core, "oscillator").json()["learnt"]
+    assert learnt["drift_ppb_per_day"] is None and "watched" in learnt["why_null"]["drift_ppb_per_day"]
+    known = LearntReport.partial("not yet", drift_ppb_per_day=Figure(value=-0.012, sigma=0.003))
+    core.answer = report_of({"learnt": known})
+    figure = get(core, "oscillator").json()["learnt"]["drift_ppb_per_day"]
+    assert (figure["value"], figure["sigma"]) == (-0.012, 0.003)
 
 
 LOCKED, HOLDOVER, RECOVERING = ClockState.LOCKED, ClockState.HOLDOVER, ClockState.RECOVERING

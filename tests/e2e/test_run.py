@@ -68,6 +68,7 @@ def test_it_locks_survives_its_own_processes_and_ends_clean(start: Start) -> Non
     health = appliance.get("health").json()
     assert health["clock_class"] in (6, 7)
     assert abs(appliance.control(do="truth")["card_error_ns"]) <= health["bound"]["card_ns"]
+    an_operator_holds_and_lets_go(appliance)
     assert appliance.wait_for(lambda: appliance.state() == "locked", 180), "\n".join(appliance.lines)
 
     pids = list(appliance.children().values())
@@ -78,6 +79,18 @@ def test_it_locks_survives_its_own_processes_and_ends_clean(start: Start) -> Non
     with pytest.raises(BoundRefusedError) as refused:
         BoundReader(appliance.runtime / PAGE_NAME).now()
     assert refused.value.refusal is Refusal.ENDED
+
+
+def an_operator_holds_and_lets_go(appliance: Appliance) -> None:
+    """By the command; what it says it has seen in core's report."""
+
+    def done(word: str) -> bool:
+        command = program("api.main", "holdover", word, "--runtime-dir", str(appliance.runtime))
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+
+    assert appliance.wait_for(lambda: done("enter"), 60)
+    assert appliance.wait_for(lambda: appliance.state() == "holdover", 30)
+    assert appliance.wait_for(lambda: done("leave"), 60)
 
 
 def programs_are_told_the_truth(appliance: Appliance) -> None:

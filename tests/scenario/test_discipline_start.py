@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,26 @@ def test_restart_resumes_in_holdover_and_relocks_without_a_step() -> None:
     assert early.bound_ns < 120.0
 
 
+@pytest.mark.parametrize("delay_ns", [276.0, -40.0])
+def test_another_cable_delay_after_a_restart_is_slewed_in(delay_ns: float) -> None:
+    """An operator corrects the cable delay and restarts: the reference is where it was, the clock moves."""
+    played = loop("B", "sa53", world("sa53", 3_000, y0_ppb=7.0))
+    played.play(1_200)
+    record = json.loads(json.dumps(played.discipline.runtime_record(played.mono_ns(1_200.0))))
+    played.second += 10
+    played.config = replace(played.config, delay_ns=delay_ns)
+    played.discipline = Discipline(played.config, played.mono_ns(float(played.second)), record)
+    rows = played.play(1_000)
+    assert names(rows) == ["holdover", "recovering", "locked"]
+    early = rows[5].snapshot
+    assert early.bound_ns is not None
+    assert early.bound_ns > abs(delay_ns), "what is to be slewed is in the bound"
+    assert rows[-1].error_ns == pytest.approx(delay_ns, abs=6.0)
+    assert "reference is back but not believed" not in alarms(rows)
+    assert len(steps(played)) == 1
+    assert rows[-1].snapshot.epoch == record["epoch"]
+
+
 def test_commands_that_the_record_may_have_missed_widen_the_bound() -> None:
     """In a recovery the steering changes: after the end it may be another than the one on record."""
     made = world("sa53", 1_500, y0_ppb=7.0)
@@ -225,6 +246,10 @@ def test_commands_that_the_record_may_have_missed_widen_the_bound() -> None:
         ({"mono_ns": 1 << 62}, "ahead of now"),
         ({"steering_ppb": None}, "steering_ppb is None"),
         ({"epoch": 1.5}, "epoch is 1.5"),
+        ({"forced_holdover": 0}, "forced_holdover is 0"),
+        ({"holdover_since_mono_ns": "long ago"}, "holdover_since_mono_ns is 'long ago'"),
+        ({"doubts": None}, "doubts is not a table"),
+        ({"doubts": {"found_out": 1}}, "found_out is 1"),
     ],
 )
 def test_a_record_that_does_not_fit_is_an_ordinary_start(change: dict[str, Any], says: str) -> None:

@@ -20,10 +20,17 @@ LOCK_S = 120
 SETTLE_S = 900
 S = ClockState
 CALM = {S.LOCKED, S.HOLDOVER, S.RECOVERING}
+OCXO = {"mac": "none", "oscillator": "ocxo"}
+
+
+def started(seed: int, **options: Any) -> Simulation:
+    """An oscillator that does not answer is named in the configuration."""
+    named = {"oscillator_model": options.get("oscillator", "auto")}
+    return build(Config.model_validate({"timescale": named}), seed=seed, **options)
 
 
 def locked_simulation(seed: int = 3, **options: Any) -> Simulation:
-    simulation = build(Config(), seed=seed, **options)
+    simulation = started(seed, **options)
     simulation.run_s(LOCK_S)
     assert simulation.recorder.rows[-1].state is S.LOCKED
     simulation.run_s(SETTLE_S - LOCK_S)
@@ -156,7 +163,7 @@ def test_a_module_without_lock_opens_the_bound() -> None:
     assert_honest(rows)
 
 
-@pytest.mark.parametrize("oscillator", [{}, {"mac": "none", "oscillator": "ocxo"}])
+@pytest.mark.parametrize("oscillator", [{}, OCXO])
 def test_a_temperature_step_is_ridden_through(oscillator: dict[str, Any]) -> None:
     simulation = locked_simulation(**oscillator)
     at_s = simulation.elapsed_s
@@ -208,13 +215,13 @@ class Start:
     [
         Start({"y0": 1e-8}, 120),
         Start({"y0": -1e-8}, 120),
-        Start({"y0": 1e-8, "mac": "none", "oscillator": "ocxo"}, 120),
+        Start({"y0": 1e-8} | OCXO, 120),
         Start({"start": "cold"}, 600),
     ],
     ids=["fast", "slow", "quartz", "cold"],
 )
 def test_it_locks_from_power_on(start: Start) -> None:
-    simulation = build(Config(), seed=5, **start.options)
+    simulation = started(5, **start.options)
     simulation.run_s(start.within_s)
     rows = simulation.recorder.rows
     assert rows[-1].state is S.LOCKED

@@ -189,7 +189,8 @@ def test_a_wrong_pulse_is_not_followed_by_the_modules_loop(fault: str, arguments
 
 def test_a_gap_that_wears_the_knowledge_out_costs_readiness() -> None:
     """An OCXO ages and wanders: hours without a reference spend half of its budget, and that is said."""
-    simulation = build(Config(), seed=3, mac="none", oscillator="ocxo")
+    named = Config.model_validate({"timescale": {"oscillator_model": "ocxo"}})
+    simulation = build(named, seed=3, mac="none", oscillator="ocxo")
     simulation.run_s(2400)
     assert simulation.recorder.rows[-1].ready
     simulation.virtual.inject("antenna-cut")

@@ -46,6 +46,11 @@ MISTAKES = {
     "above the range": ("[ptp]\ndscp = 64", ["got 64, expected a whole number at least 0 and at most 63"]),
     "no number at all": ("[timescale]\nbudget_ns = nan", ["timescale.budget_ns: got nan, expected a number"]),
     "infinite": ("[timescale]\nbudget_ns = inf", ["timescale.budget_ns: got inf"]),
+    "coast without a pulse": ("[timescale]\ncoast_s = 1", ["timescale.coast_s: got 1", "at least 2"]),
+    "release at once": ("[timescale]\nrelease_s = 0", ["timescale.release_s: got 0", "at least 60"]),
+    "step of nothing": ("[timescale]\nstep_limit_ns = 0", ["timescale.step_limit_ns: got 0", "above 0"]),
+    "no limits": ("[timescale]\nforecast_limits_ns = []", ["forecast_limits_ns: got [], expected a list"]),
+    "limit of nothing": ("[timescale]\nforecast_limits_ns = [0]", ["forecast_limits_ns[0]: got 0"]),
     "one port": ("[ptp]\nports = [319]", ["ptp.ports", "expected a"]),
     "port out of range": ("[ptp]\nports = [319, 70000]", ["ptp.ports[1]: got 70000", "at most 65535"]),
     "equal ports": ("[ptp]\nports = [319, 319]", ["ptp: ports: event and general", "two different ports"]),
@@ -138,6 +143,11 @@ def test_everything_can_be_written(tmp_path: Path) -> None:
         oscillator_model = "ocxo"
         gnss_model = "f9t_single"
         budget_ns = 5000
+        step_limit_ns = 1e9
+        coast_s = 2
+        release_s = 60
+        forecast_limits_ns = [50, 100.5]
+        temperature_swing_degc = 0
         resume = false
         [gnss]
         survey_s = 600
@@ -173,6 +183,7 @@ def test_everything_can_be_written(tmp_path: Path) -> None:
     assert config.gnss.position is not None and config.gnss.position.height_m == 500.5
     assert config.delays[0].value_ns == 83.4
     assert config.ptp.limits.max_contracts == 10
+    assert config.timescale.forecast_limits_ns == (50.0, 100.5)
     assert config.paths.core_socket == Path("/tmp/run/core.sock")
 
 
@@ -217,6 +228,12 @@ def test_the_telecom_profile_changes_defaults_but_nothing_that_was_written(tmp_p
         (lambda path: path.write_bytes(b"[api]\n# caf\xe9\n"), "line 2: not UTF-8 text"),
         (lambda path: path.write_bytes(b"#" * (1 << 20) + b"##"), "larger than"),
         (lambda path: path.write_bytes(b"a = " + b"[" * 100_000), "not valid TOML"),
+        (lambda path: path.write_bytes(b"[api]\nport = " + b"[" * 300 + b"]" * 300), "nested too deeply"),
+        (lambda path: path.write_bytes(b"[" + b"a." * 5_000 + b"a]"), "nested too deeply"),
+        (lambda path: path.write_bytes(b"[api]\nport = " + b"9" * 5_000), "a number has too many digits"),
+        (lambda path: path.write_bytes(b"[api]\nport = 1" + b"0" * 310), "api.port: got 0x"),
+        (lambda path: path.write_bytes(b"[card]\nid = 0x" + b"f" * 5_000), "card.id: got 0xfff"),
+        (lambda path: path.write_bytes(b"[timescale]\nbudget_ns = 1" + b"0" * 310), "budget_ns: got 0x"),
     ],
 )
 def test_an_unusable_file_is_one_line(tmp_path: Path, prepare: object, expected: str) -> None:
@@ -319,8 +336,6 @@ def test_the_ledger_sums_delays_and_root_sum_squares_uncertainties_per_plane() -
     assert ledger.register_ns("receiver") == 83
     assert ledger.software_ns("card") == pytest.approx(30.4), "the register's lost 0.4 ns are not lost"
     assert ledger.software_ns("port") == pytest.approx(242.4)
-    assert ledger.place_of("antenna-cable") == "receiver"
-    assert ledger.place_of("sma") is None
 
 
 @pytest.mark.parametrize("rows", [(), (row("antenna-cable", 50.0, 1.0, "receiver"),)])

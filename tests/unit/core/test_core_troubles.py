@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +16,8 @@ from appliance.bound.layout import Refusal
 from appliance.bound.reader import BoundReader
 from appliance.config import Config
 from appliance.daemon import Core
-from appliance.events import CommandKind, Event
+from appliance.event_queue import EventQueue
+from appliance.events import CommandKind
 from appliance.ipc import CommandRefusedError
 from appliance.publisher import Publisher
 from appliance.runtime_record import NAME
@@ -113,7 +113,7 @@ def test_a_peer_holds_nothing_when_its_thread_has_ended(
     config = Config.model_validate({"peers": [row]})
     (runner,) = peers.peer_runners(config, assembly.card, assembly.engine, HostTimebase(), lambda: None)
     held = descriptors()
-    events: queue.Queue[Event] = queue.Queue()
+    events = EventQueue(1)
     crashes: list[BaseException] = []
     thread = SourceThread(runner, events, crashes.append)
     thread.start()

@@ -17,7 +17,14 @@ from timecard.card import card_on_bus
 from timecard.emulator.virtual_card import build_in_process
 
 SAVED = RuntimeRecord(
-    card_id="another", boot_id="boot-a", mono_raw_ns=1, card_tai_ns=2, discipline={"epoch": 6, "version": 0}
+    card_id="another",
+    boot_id="boot-a",
+    mono_raw_ns=1,
+    card_tai_ns=2,
+    error_ns=0.0,
+    rate_ppb=0.0,
+    rate_error_ppb=0.0,
+    discipline={"epoch": 6, "version": 0},
 )
 
 

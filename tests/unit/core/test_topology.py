@@ -20,17 +20,18 @@ from appliance.topology import (
 from timecard.boards import ART, FB
 from timecard.card import card_on_bus
 from timecard.card_protocols import Card
-from timecard.card_values import Access
+from timecard.card_values import Access, PpsSource
 from timecard.emulator.virtual_card import build_in_process
 from timecard.errors import DeviceAbsentError, DeviceLostError, ProtocolError, UnsupportedError
 from timecard.kernel.clock import KernelClock
 from timecard.kernel.steering import RegsSteering
+from timecard.pcie.register_card import RegisterCard
 from timecard.timebase import Timebase
 
 S = 1_000_000_000
 
 
-def opened(**options: Any) -> tuple[Card, Timebase]:
+def opened(**options: Any) -> tuple[RegisterCard, Timebase]:
     virtual = build_in_process(**options)
     return card_on_bus(virtual.bus, virtual.timebase), virtual.timebase
 
@@ -60,9 +61,27 @@ def test_the_best_topology_of_a_card(options: dict[str, Any], topology: str) -> 
 
 
 def test_observing_leaves_the_clock_alone() -> None:
-    card, timebase = opened()
+    card, timebase = opened(mac="none")
     assert choose(card, "D", timebase).topology == "D"
     assert card.clock.source_name() == "PPS"
+
+
+def test_a_servo_that_follows_another_pulse_is_not_observed_as_if_it_were_gnss() -> None:
+    card, timebase = opened()
+    timebase.sleep_s(10)
+    with pytest.raises(UnsupportedError, match=r"topology D: .*the selector shows MAC, not GNSS"):
+        choose(card, "D", timebase)
+    card.force_pps_source(PpsSource.GNSS)
+    assert choose(card, "D", timebase).topology == "D"
+    card.clock.select_source("REGS")
+    with pytest.raises(UnsupportedError, match=r"topology D: .*the clock follows REGS"):
+        choose(card, "D", timebase)
+
+
+def test_a_pulse_that_is_still_missing_does_not_speak_against_observing() -> None:
+    card, timebase = opened(mac="none", start="cold")
+    assert card.selector().selected is None
+    assert choose(card, "D", timebase).topology == "D"
 
 
 def test_the_modules_own_loop_is_taken_only_when_asked_for() -> None:

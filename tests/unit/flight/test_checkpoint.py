@@ -121,10 +121,44 @@ def test_what_is_no_part_of_a_discipline_has_no_place() -> None:
         [{"value": [1]}, ["deque", [], 10**30]],
         [{"value": [1]}, ["array", "<f8", [10**30], "C", "AAAA"]],
         [{"value": [1]}, "list"],
+        [{"value": [1]}, ["list", [[1]]]],
+        [{"value": [1]}, ["dict", [["a", [1]]]]],
+        [{"value": [1]}, ["list", [[2]]], ["tuple", [[1]]]],
     ],
 )
 def test_a_state_that_makes_no_sense_is_refused(nodes: object) -> None:
     with pytest.raises(FlightError, match="does not fit"):
+        restore(Holder(), nodes)
+
+
+def _pairs(kind: str, leaf: Any, times: int) -> list[Any]:
+    """Each node holds the next one twice: some bytes that stand for 2 ** times times what is in the last."""
+    nodes: list[Any] = []
+    for number in range(2, 2 + times):
+        items = [["a", [number]], ["b", [number]]] if kind == "dict" else [[number], [number]]
+        nodes.append([kind, items, *([None] if kind == "deque" else [])])
+    return [{"value": [1]}, *nodes, leaf]
+
+
+@pytest.mark.parametrize("kind", ["tuple", "list", "dict", "deque"])
+@pytest.mark.parametrize("times", [24, 50])
+def test_a_small_state_that_stands_for_a_large_one_is_refused(kind: str, times: int) -> None:
+    with pytest.raises(FlightError, match=r"too large|too deeply"):
+        restore(Holder(), _pairs(kind, ["tuple", []], times))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [{"value": [1]}, ["list", [[2]] * 1_000], ["tuple", ["x" * 1_000]]],
+        [{"value": [1]}, ["list", [[2]] * 300], ["array", "<f8", [1_000], "C", "A" * 10_664 + "AAA="]],
+        [{"value": [1]}, ["dict", [[[2], 1]]], ["tuple", [1] * 200]],
+        [{"value": [1]}, *[["list", [[number]]] for number in range(2, 200)], ["list", []]],
+    ],
+    ids=["strings", "arrays", "key", "depth"],
+)
+def test_what_is_shared_counts_as_often_as_it_is_there(nodes: list[Any]) -> None:
+    with pytest.raises(FlightError, match=r"too large|too deeply"):
         restore(Holder(), nodes)
 
 

@@ -14,15 +14,20 @@ import pytest
 from typer.testing import CliRunner
 
 from api.main import app
-from appliance.events import Action, Event, Steer
+from appliance.events import Action, Event, SourceFault, Steer
+from appliance.flight.checkpoint import capture
 from appliance.flight.decision import VOCABULARY, Decision, End
 from appliance.flight.errors import FlightError
 from appliance.flight.files import FRAME, MAGIC
 from appliance.flight.reader import FlightFile
+from appliance.flight.recorder import NOT_STATE
 from appliance.flight.replay import Replay, replay
 from appliance.flight.shapes import Packer
+from appliance.flight.timeline import MAX_ENTRIES
+from appliance.printable import MAX_TEXT
 from appliance.timescale.discipline import Discipline
 from tests.unit.flight.flights import fly, recorded_loop, recorder
+from timecard.values import Alarm
 
 SECONDS = 45
 
@@ -257,3 +262,129 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_struct_sizes_are_those_that_the_manual_gives() -> None:
     assert FRAME.size == struct.calcsize("<II") == 8
+
+
+def written(whole: Path, path: Path, items: bytes, begin: bytes | None = None) -> Path:
+    """A record with the beginning of a whole one, and these items."""
+    data = whole.read_bytes()
+    ends = frames(data)
+    head = data[: ends[1]] if begin is None else data[: ends[0]] + frame(zlib.compress(begin))
+    path.write_bytes(head + frame(zlib.compress(items)))
+    return path
+
+
+def decision_of(whole: Path) -> Decision:
+    with FlightFile(whole) as file:
+        return next(value for value in file.values() if isinstance(value, Decision))
+
+
+@pytest.mark.parametrize("compare", [True, False])
+@pytest.mark.parametrize("field", ["reasons", "alarms", "not_ready_reasons"])
+@pytest.mark.parametrize(("length", "times"), [(15_000, 60_000), (1, 60_000), (15_000, 2)])
+def test_one_text_that_is_there_very_often_takes_no_memory(
+    whole: Path, tmp_path: Path, compare: bool, field: str, length: int, times: int
+) -> None:
+    texts = {field: ("x" * length,) * times}
+    items = Packer(VOCABULARY).pack(dataclasses.replace(decision_of(whole), **texts))  # type: ignore[arg-type]  # the field's name is a parameter
+    path = written(whole, tmp_path / "made.flight", items)
+    assert path.stat().st_size < 20_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            FlightError, match=f"{field} of a decision|texts of a value are too long"
+        ) as caught:
+            replay(path, compare=compare)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 16 << 20
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Steer(frequency_ppb=("x" * 15_000,) * 60_000),  # type: ignore[arg-type]  # what a file may say
+        SourceFault(source=("x" * 15_000,) * 60_000, reason="", mono_ns=0),  # type: ignore[arg-type]  # the same
+    ],
+)
+def test_texts_where_none_belong_take_no_memory(whole: Path, tmp_path: Path, value: Event | Action) -> None:
+    path = written(whole, tmp_path / "made.flight", Packer(VOCABULARY).pack(value))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FlightError, match="texts of a value are too long"):
+            replay(path)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 16 << 20
+
+
+def test_alarms_without_end_are_refused(whole: Path, tmp_path: Path) -> None:
+    packer, evidence = Packer(VOCABULARY), "x" * 15_000
+    items = b"".join(
+        packer.pack(
+            Alarm(name=f"n{number}", active=True, unusable=False, evidence=evidence, read_mono_ns=number)
+        )
+        for number in range(2_000)
+    )
+    with pytest.raises(FlightError, match="more alarms than there are"):
+        replay(written(whole, tmp_path / "made.flight", items))
+
+
+def test_counters_that_stand_for_more_than_fits_are_refused(whole: Path, tmp_path: Path) -> None:
+    """A list of pairs of pairs: its text would have 2 ** 50 letters."""
+    flight = recorder(tmp_path / "other")
+    played = recorded_loop(flight, seconds=40)
+    played.play(30)
+    flight.close()
+    nodes = capture(played.discipline, NOT_STATE)
+    (counters,) = nodes[0]["counters"]
+    first = len(nodes)
+    nodes[counters] = ["Counter", [["edges", [first]]]]
+    nodes += [["tuple", [[first + k], [first + k]]] for k in range(1, 51)] + [["tuple", []]]
+    begin = json.dumps({"checkpoint": nodes}).encode()
+    items = Packer(VOCABULARY).pack(decision_of(whole))
+    with pytest.raises(FlightError, match=r"does not fit this version \(values are nested too deeply\)"):
+        replay(written(whole, tmp_path / "made.flight", items, begin))
+
+
+def test_the_story_of_a_flight_has_an_end(whole: Path, tmp_path: Path) -> None:
+    packer, decision = Packer(VOCABULARY), decision_of(whole)
+    said = [dataclasses.replace(decision, epoch=epoch, alarms=("y" * 499,) * epoch) for epoch in (0, 1)]
+    first, both = (packer.pack(said[0]) + packer.pack(said[1]) for _ in range(2))
+    # A state, then a step and an alarm that begins or ends with each decision.
+    path = written(whole, tmp_path / "made.flight", first + both * (MAX_ENTRIES // 4 + 5))
+    found = replay(path, compare=False)
+    assert len(found.timeline.entries) == MAX_ENTRIES
+    assert found.timeline.left_out == 23
+    assert max(len(entry.text) for entry in found.timeline.entries) <= MAX_TEXT
+    shown = CliRunner().invoke(app, ["replay", "--no-compare", str(path)])
+    assert "... 23 more left out" in shown.output
+
+
+def test_a_text_that_no_reader_would_take_stops_the_record_and_is_said(tmp_path: Path) -> None:
+    flight = recorder(tmp_path)
+    played = recorded_loop(flight, seconds=40)
+    played.play(10)
+    alarm = Alarm(
+        name="test", active=True, unusable=False, evidence="A" * 1_000_000, read_mono_ns=played.mono_ns(10.0)
+    )
+    played.discipline.handle(alarm)
+    assert flight.problem == "a record cannot be written (a text of 1000000 bytes)"
+    flight.close()
+    (path,) = tmp_path.iterdir()
+    assert replay(path).difference is None
+
+
+def test_a_long_alarm_of_the_clock_is_recorded_in_short(tmp_path: Path) -> None:
+    flight = recorder(tmp_path)
+    played = recorded_loop(flight, seconds=40)
+    played.discipline.alarms["own"] = "B" * 3_000
+    played.play(10)
+    flight.close()
+    (path,) = tmp_path.iterdir()
+    with FlightFile(path) as file:
+        decisions = [value for value in file.values() if isinstance(value, Decision)]
+    assert {len(text) for decision in decisions for text in decision.alarms if text[0] == "B"} == {MAX_TEXT}
+    assert replay(path, compare=False).decisions == 10

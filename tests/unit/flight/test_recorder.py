@@ -6,19 +6,23 @@ import errno
 import stat
 import threading
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.config import Config
 from appliance.events import CommandKind, Tick
-from appliance.flight.decision import End
+from appliance.flight.decision import Announcement, End
 from appliance.flight.errors import FlightError
 from appliance.flight.files import Limits, OpenFile
 from appliance.flight.reader import FlightFile
 from appliance.flight.recorder import FlightRecorder, RecordedDiscipline
 from appliance.flight.replay import replay
 from appliance.flight.writer import QUEUE_SIZE, FlightWriter
+from appliance.publisher import Publisher
+from appliance.simulate import build
 from appliance.timescale.card_watch import CardWatch
 from appliance.timescale.discipline import Discipline
 from tests.scenario.discipline_worlds import during, loop, world
@@ -302,3 +306,29 @@ def test_commands_are_recorded_too(tmp_path: Path) -> None:
 
 def test_a_discipline_is_what_is_recorded() -> None:
     assert issubclass(RecordedDiscipline, Discipline)
+
+
+def test_what_is_announced_is_recorded_when_it_changes_and_in_every_file(tmp_path: Path) -> None:
+    flight = recorder(tmp_path, Limits(file_bytes=1 << 30, file_s=25.0, total_bytes=1 << 40))
+    simulation = build(Config(), flight=flight, seed=3)
+    publisher = Publisher(Config(), simulation.assembly, simulation.virtual.timebase, bytes(8))
+    told = []
+    for _ in range(60):
+        simulation.run_s(1)
+        told.append(publisher.publish(None, None).announced)
+    flight.close()
+    seen: list[Announcement] = []
+    for path in files(tmp_path):
+        with FlightFile(path) as file:
+            found = [value for value in file.values() if isinstance(value, Announcement)]
+        assert found, "each file stands alone"
+        assert len(found) < 10, "only what is news is written"
+        seen += found
+        replayed = replay(path)
+        assert replayed.difference is None
+        texts = [entry.text for entry in replayed.timeline.entries if entry.kind == "announce"]
+        assert len(texts) == len(found)
+        assert texts[0].startswith(f"class {found[0].clock_class}, accuracy {found[0].clock_accuracy:#x}, ")
+    news = [key for key, _ in groupby((a.clock_class, a.clock_accuracy, a.time_source) for a in told)]
+    assert [key for key, _ in groupby((a.clock_class, a.clock_accuracy, a.time_source) for a in seen)] == news
+    assert len(news) > 1, "it locks, and says so"

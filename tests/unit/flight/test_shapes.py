@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.events import Steer
+from appliance.events import SourceFault, Steer
 from appliance.flight import shapes
-from appliance.flight.decision import ACTIONS, EVENTS, VOCABULARY, Decision
+from appliance.flight.decision import ACTIONS, EVENTS, VOCABULARY, Announcement, Decision
 from appliance.flight.errors import FlightError
-from appliance.flight.shapes import ITEM, MAX_DEFINED, MAX_ROW_BYTES, SHAPE, STRING, VALUE, Packer, Unpacker
+from appliance.flight.shape_parser import MAX_ROW_BYTES
+from appliance.flight.shapes import ITEM, MAX_DEFINED, SHAPE, STRING, VALUE, Packer, Unpacker
 from timecard.values import EdgeStamp, SatelliteView, Signal, SignalView
 
 st.register_type_strategy(str, st.text(st.characters(), max_size=6))  # lone surrogates included
 st.register_type_strategy(int, st.integers(-(2**70), 2**70))
 
-values = st.one_of([st.from_type(cls) for cls in (*EVENTS, *ACTIONS, Decision)])
+values = st.one_of([st.from_type(cls) for cls in (*EVENTS, *ACTIONS, Announcement, Decision)])
 
 
 def text_item(kind: int, text: str) -> bytes:
@@ -94,8 +95,8 @@ def test_a_shape_that_is_none_is_refused(shape: str) -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        text_item(STRING, "x" * 40_000),
-        text_item(STRING, "x" * 40_000 + "\U0001f570"),
+        text_item(STRING, "x" * 16_000),
+        text_item(STRING, "x" * 16_000 + "\U0001f570"),
         text_item(SHAPE, f"[{MAX_ROW_BYTES // 8}*?]"),
         text_item(SHAPE, f"[{MAX_ROW_BYTES // 16}*[]]"),
         text_item(SHAPE, f"[{','.join(['0*q'] * 1_000)}]"),
@@ -141,6 +142,33 @@ def test_a_shape_of_a_hundred_letters_takes_no_gigabyte() -> None:
         tracemalloc.stop()
     assert len(value) == MAX_ROW_BYTES
     assert peak_bytes < 30 << 20
+
+
+def test_one_string_that_is_in_a_value_too_often_is_refused() -> None:
+    many = shapes.MAX_VALUE_CHARS // 10_000
+    for times in (many, many + 1):
+        stream = text_item(STRING, "x" * 10_000) + text_item(SHAPE, f"[1*n,{times}*s]")
+        stream += ITEM.pack(VALUE, 0) + bytes(2 + 4 * times)
+        unpacker = Unpacker(VOCABULARY)
+        if times > many:
+            with pytest.raises(FlightError, match="texts of a value are too long"):
+                list(unpacker.unpack(stream))
+        else:
+            ((nothing, *texts),) = unpacker.unpack(stream)
+            assert nothing is None
+            assert len(texts) == many
+
+
+@pytest.mark.parametrize("size", [shapes.MAX_STRING_BYTES, shapes.MAX_STRING_BYTES + 1])
+def test_writer_and_reader_agree_how_long_a_string_may_be(size: int) -> None:
+    fault = SourceFault(source="pps", reason="x" * size, mono_ns=0)
+    if size > shapes.MAX_STRING_BYTES:
+        with pytest.raises(ValueError, match=f"a text of {size} bytes"):
+            Packer(VOCABULARY).pack(fault)
+        with pytest.raises(FlightError, match=f"text of {size} bytes"):
+            list(Unpacker(VOCABULARY).unpack(text_item(STRING, fault.reason)))
+    else:
+        assert list(Unpacker(VOCABULARY).unpack(Packer(VOCABULARY).pack(fault))) == [fault]
 
 
 def test_a_stream_says_when_it_is_full_long_before_it_is_refused() -> None:

@@ -199,6 +199,7 @@ def test_the_text_of_the_tz_database_knows_both_signs() -> None:
     [
         ("23:59:60\t+", "23:59:60\t-", "leap.list:2: wants Leap YEAR"),
         ("Dec\t31", "Dec\t32", "leap.list:3: 1972 Dec 32 is no date"),
+        ("Dec\t31", f"{'D' * 200_000}\t31", f"leap.list:3: 1972 {'D' * 35} is no date"),
         ("Dec\t31", "Foo\t31", "leap.list:3: 1972 Foo 31 is no date"),
         ("Dec\t31", "Dec\t30", "leap.list:3: not the midnight"),
         ("# comment", "Zone x", "leap.list:1: neither a Leap nor an Expires line"),

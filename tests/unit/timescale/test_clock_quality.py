@@ -41,12 +41,10 @@ def test_class_by_profile_and_state(profile: str) -> None:
         assert _quality(state, profile=profile).clock_class == clock_class, state
 
 
-def test_expired_class_follows_the_oscillator_in_telecom_and_the_choice_in_1588() -> None:
-    expired = S.HOLDOVER_EXPIRED
-    assert _quality(expired, profile="g8275", oscillator="ocxo").clock_class == 160
-    assert _quality(expired, profile="g8275", prc_traceable=True).clock_class == 140
-    assert _quality(expired, profile="ieee1588", time_receiver_when_expired=True).clock_class == 187
-    assert _quality(expired, profile="meta", time_receiver_when_expired=True).clock_class == 52
+def test_expired_class_follows_the_oscillator_in_telecom() -> None:
+    for oscillator, clock_class in (("rubidium", 150), ("ocxo", 160), ("crystal", 160)):
+        said = _quality(S.HOLDOVER_EXPIRED, profile="g8275", oscillator=oscillator)
+        assert said.clock_class == clock_class
 
 
 @pytest.mark.parametrize(("profile", "expired"), [("meta", 52), ("ieee1588", 52), ("g8275", 150)])
@@ -94,13 +92,21 @@ def test_telecom_tells_nothing_when_not_locked() -> None:
         assert quality.offset_scaled_log_variance == (0x4E5D if known else 0xFFFF)
 
 
+@pytest.mark.parametrize("profile", list(CLASSES))
+def test_the_variance_of_a_prtc_is_not_said_of_a_clock_beyond_100_ns(profile: str) -> None:
+    for bound_ns, variance in ((100.0, 0x4E5D), (100.1, 0xFFFF), (99_000.0, 0xFFFF), (None, 0xFFFF)):
+        quality = _quality(S.LOCKED, bound_ns, profile=profile)
+        assert (quality.clock_class, quality.offset_scaled_log_variance) == (6, variance)
+    assert _quality(S.LOCKED, 60.0, software_stamps=True).offset_scaled_log_variance == 0xFFFF
+    assert _quality(S.HOLDOVER, 60.0, profile=profile).offset_scaled_log_variance == 0xFFFF
+
+
 def test_traceable_flags() -> None:
     flags = {state: _quality(state).time_traceable for state in S}
     assert flags == {
         S.FREE_RUN: False, S.ACQUIRING: False, S.LOCKED: True, S.HOLDOVER: True, S.RECOVERING: True,
         S.HOLDOVER_EXPIRED: False,
     }  # fmt: skip
-    assert _quality(S.HOLDOVER_EXPIRED, profile="g8275", prc_traceable=True).frequency_traceable
     assert not _quality(S.HOLDOVER_EXPIRED, profile="g8275").frequency_traceable
     assert not _quality(S.RECOVERING, 2000.0).time_traceable
 

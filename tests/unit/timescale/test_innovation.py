@@ -189,6 +189,28 @@ def test_what_is_not_believed_and_why(sample_ns: list[float], says: str) -> None
     assert says in found.problem
 
 
+@pytest.mark.parametrize(
+    ("offset_ns", "lie_ns", "believed"),
+    [
+        (60.0, 55.0, False),  # where it had moved to, as far as the clock knows
+        (60.0, -55.0, True),
+        (5.0, 55.0, True),
+        (5.0, 6.0, False),  # the clock has gone there, and it has not moved
+    ],
+)
+def test_a_reference_that_was_found_out_is_believed_when_it_has_moved_again(
+    offset_ns: float, lie_ns: float, believed: bool
+) -> None:
+    tracker, check = _tracker_in_holdover(4 * 3600.0), ReturnCheck(GNSS["f9t_dual"], resolution_ns=5.0)
+    for k in range(29):
+        assert check.offer(tracker, k * NS_PER_S, offset_ns, lie_ns=lie_ns) is None
+    found = check.offer(tracker, 29 * NS_PER_S, offset_ns, lie_ns=lie_ns)
+    assert found is not None
+    assert (found.problem is None) is believed
+    assert found.misplaced is not believed
+    assert found.steady
+
+
 def test_one_wild_pulse_does_not_spoil_the_offset() -> None:
     found = _returned(_tracker_in_holdover(3600.0), [10.0] * 15 + [5000.0] + [10.0] * 14)
     assert found is not None

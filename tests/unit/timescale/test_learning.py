@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -135,13 +136,12 @@ def test_a_long_gap_or_a_break_begins_a_new_window() -> None:
     learner = NoiseLearner(OSCILLATORS["sa53"].aging_per_day, DUAL)
     for _ in range(1_000):
         learner.note(1, 0.0, 0.0)
-    before = learner.progress
-    learner.note(BRIDGE_S + 1, 0.0, 0.0)
-    assert before > 0.04
-    assert learner.progress < 1e-4
-    learner.note(1, 0.0, 0.0)
-    learner.break_off()
-    assert learner.progress == 0.0
+    for spoil in (partial(learner.note, BRIDGE_S + 1, 0.0, 0.0), learner.break_off):
+        spoil()
+        for _ in range(spectrum.WINDOW_S - 1_000):
+            learner.note(1, 0.0, 0.0)
+        assert learner.step() is None
+        assert learner.windows == 0, "what was before counts no more"
 
 
 def test_windows_add_up_and_old_ones_fade() -> None:

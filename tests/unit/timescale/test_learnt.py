@@ -54,7 +54,10 @@ def test_a_record_comes_back_as_it_was() -> None:
     ("change", "says"),
     [
         ({"version": 2}, "version is 2"),
-        ({"oscillator": 3}, "want names"),
+        ({"version": "A" * 1_000_000}, "version is 'AAA"),
+        ({"oscillator": 3}, "oscillator is 3, wants a name"),
+        ({"oscillator": "sa99"}, "'sa99' is unknown"),
+        ({"gnss": ["x" * 1_000_000]}, "gnss is"),
         ({"tai_s": "now"}, "tai_s is 'now'"),
         ({"tai_s": math.inf}, "tai_s is inf"),
         ({"reference_degc": 1e9}, "reference_degc is"),
@@ -62,11 +65,27 @@ def test_a_record_comes_back_as_it_was() -> None:
         ({"drift_ppb_per_day": {"value": 0.0, "sigma": -1.0}}, "drift_ppb_per_day: sigma is -1"),
         ({"tempco_ppb_per_degc": {"value": math.nan, "sigma": 1.0}}, "tempco_ppb_per_degc: value is nan"),
         ({"tai_s": 10**400}, "tai_s is 1000"),
+        ({"tai_s": "9" * 1_000_000}, "tai_s is '999"),
+        ({"frequency_ppb": {"value": 1_001.0, "sigma": 1.0}}, "frequency_ppb: value is 1001.0"),
+        ({"drift_ppb_per_day": {"value": -0.4, "sigma": 0.1}}, "drift_ppb_per_day: value is -0.4"),
+        ({"tempco_ppb_per_degc": {"value": 0.13, "sigma": 0.0}}, "tempco_ppb_per_degc: value is 0.13"),
+        ({"tempco_ppb_per_degc": {"value": 0.0, "sigma": 5.0}}, "tempco_ppb_per_degc: sigma is 5.0"),
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=says) as caught:
         read_learnt(_learnt().to_record() | change)
+    assert len(str(caught.value)) < 300
+
+
+def test_nothing_is_known_better_than_it_could_have_been_learnt() -> None:
+    """A file that says that it is certain would stop the filter from ever learning better."""
+    certain = {"value": 0.003, "sigma": 0.0}
+    fields = ("frequency_ppb", "drift_ppb_per_day", "tempco_ppb_per_degc")
+    learnt = read_learnt(_learnt().to_record() | dict.fromkeys(fields, certain))
+    known = (learnt.frequency_ppb, learnt.drift_ppb_per_day, learnt.tempco_ppb_per_degc)
+    assert [k.value for k in known] == [0.003] * 3
+    assert [k.sigma for k in known] == pytest.approx([8e-4, 3.3e-5, 1.2e-5])
 
 
 def _noise(power_ns2: float) -> dict[str, Any]:

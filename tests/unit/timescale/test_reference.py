@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from appliance.timescale.named_seconds import NamedSeconds
 from appliance.timescale.reference import ReferenceHealth
 from timecard.timescale import NS_PER_S
 from timecard.values import (
+    AntennaPosition,
     AntennaStatus,
     FixType,
     GnssFix,
@@ -191,14 +193,54 @@ def test_a_single_disagreement_is_a_lost_message() -> None:
         assert _play(seconds, start + 2, start + 4, 1, epochs=False, labels=True) is None
 
 
-def test_an_unfinished_survey_costs_its_position_error() -> None:
-    health = ReferenceHealth(min_satellites=1, max_time_accuracy_ns=1000.0)
-    assert health.position_bias_ns == 0.0
-    running = SurveyStatus(active=True, valid=False, duration_s=9, position_sigma_m=5.0, read_mono_ns=0)
-    health.note(running)
-    assert health.position_bias_ns == pytest.approx(45.0)
-    health.note(dataclasses.replace(running, active=False, valid=True, position_sigma_m=0.5))
-    assert health.position_bias_ns == 0.0
+SURVEY = SurveyStatus(active=True, valid=False, duration_s=9, position_sigma_m=5.0, read_mono_ns=0)
+DONE = dataclasses.replace(SURVEY, active=False, valid=True)
+NO_FIGURE = dataclasses.replace(DONE, position_sigma_m=0.0)
+FREE = dataclasses.replace(NO_FIGURE, valid=False)
+
+
+def _place(sigma_m: float | None) -> AntennaPosition:
+    return AntennaPosition(
+        latitude_deg=47.0, longitude_deg=8.0, height_m=470.0, sigma_m=sigma_m, read_mono_ns=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("fixed_m", "words", "counts_m"),
+    [
+        (None, [], 0.0),
+        (None, [SURVEY], 5.0),
+        (None, [SURVEY, DONE], 5.0),
+        (None, [NO_FIGURE, _place(0.7), _place(None)], 0.7),
+        (None, [DONE, _place(0.7)], 5.0),
+        (None, [DONE, FREE, _place(6.0)], 6.0),
+        (None, [_place(8.0)], 8.0),
+        (2.0, [], 2.0),
+        (2.0, [NO_FIGURE, _place(0.7)], 2.0),
+        (2.0, [SURVEY], 5.0),
+        (None, [dataclasses.replace(SURVEY, position_sigma_m=math.nan)], 10_000.0),
+        (None, [dataclasses.replace(SURVEY, position_sigma_m=math.inf)], 10_000.0),
+    ],
+)
+def test_a_position_costs_what_is_not_known_of_it(
+    fixed_m: float | None, words: list[Any], counts_m: float
+) -> None:
+    """3 ns per metre, three sigma, while it is surveyed and afterwards."""
+    health = ReferenceHealth(min_satellites=1, max_time_accuracy_ns=1000.0, fixed_sigma_m=fixed_m)
+    health.note(_fix(0))
+    for word in words:
+        health.note(word)
+    assert health.position_bias_ns == pytest.approx(9.0 * counts_m)
+
+
+def test_a_receiver_without_a_fix_tells_nothing_of_its_antenna() -> None:
+    health = _health()
+    health.note(_place(4_000.0))
+    health.note(_fix(0))
+    health.note(_place(2.0))
+    health.note(_fix(S, fix_ok=False))
+    health.note(_place(4_000.0))
+    assert health.position_bias_ns == pytest.approx(18.0)
 
 
 def test_a_dispute_can_be_overruled_and_a_majority_cannot() -> None:

@@ -10,6 +10,7 @@ from appliance.timescale.estimator import Estimator
 from appliance.timescale.models import GNSS, OSCILLATORS
 from appliance.timescale.servo import SteeringRecord
 from appliance.timescale.tracking import ROLL_BACK_S, Tracker
+from appliance.timescale.transition import TEMPCO
 from timecard.timescale import NS_PER_S
 
 S = NS_PER_S
@@ -126,13 +127,32 @@ def test_record_round_trip_goes_on_in_time() -> None:
     tracker.coast(1_200 * S)
     assert again.phase_ns(1_200 * S) == pytest.approx(tracker.phase_ns(1_200 * S))
     assert again.age_s(1_200 * S) == pytest.approx(tracker.age_s(1_200 * S), abs=2.0)
+    assert again.statistics.to_record() == tracker.statistics.to_record()
     again.note_temperature(41.0, 1_200 * S)
     assert again.temperature_degc == pytest.approx(1.0)
+
+
+def test_a_record_goes_on_at_the_temperature_it_was_written_at() -> None:
+    """Ten minutes without core, an oscillator 15 K above its reference: 45 ns before it is told again."""
+    tracker, steering = _tracker()
+    tracker.estimator.know(TEMPCO, 5.0, 0.01)  # 5e-12 per degree
+    tracker.note_temperature(40.0, 1_000 * S)
+    tracker.note_temperature(55.0, 9_000 * S)
+    tracker.coast(9_000 * S)
+    before_ns = tracker.phase_ns(9_000 * S)
+    again = Tracker.from_record(tracker.to_record(9_000 * S), SA53, DUAL, steering)
+    again.coast(9_600 * S)
+    tracker.coast(9_600 * S)
+    assert tracker.phase_ns(9_600 * S) - before_ns == pytest.approx(45.0, abs=1.0)
+    assert again.phase_ns(9_600 * S) == pytest.approx(tracker.phase_ns(9_600 * S), abs=0.1)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
+        ("temperature_degc", None, "temperature_degc is None"),
+        ("innovations", {"short": 1.0, "long": -1.0}, "long is -1"),
+        ("innovations", 7, "innovations is not a table"),
         ("anchor_mono_ns", "soon", "anchor_mono_ns"),
         ("anchor_mono_ns", True, "anchor_mono_ns"),
         ("age_s", float("inf"), "age_s"),
