@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -31,7 +31,7 @@ MAX_BURST_S: Final = 2.0
 SUBSYSTEMS: Final = ("pci", "timecard", "ptp", "pps", "tty", "i2c", "nvmem", "mtd")
 
 
-class Change(Enum):
+class CardChange(Enum):
     """What happened to a card."""
 
     ARRIVED = "arrived"
@@ -44,7 +44,7 @@ class Change(Enum):
 class CardEvent:
     """One card came, went or changed."""
 
-    change: Change
+    change: CardChange
     card: CardDescriptor
     """As it is now; as it was last, when it is gone."""
     nodes: tuple[tuple[str, str], ...] = ()
@@ -138,17 +138,15 @@ def _differences(old: dict[str, _Seen], new: dict[str, _Seen]) -> Iterator[CardE
         was, now = old.get(address), new.get(address)
         if now is None:
             assert was is not None
-            yield CardEvent(change=Change.REMOVED, card=was.card, nodes=was.nodes)
+            yield CardEvent(change=CardChange.REMOVED, card=was.card, nodes=was.nodes)
         elif was is None:
-            yield CardEvent(change=Change.ARRIVED, card=now.card, nodes=now.nodes)
+            yield CardEvent(change=CardChange.ARRIVED, card=now.card, nodes=now.nodes)
         elif was != now:
-            yield CardEvent(change=Change.CHANGED, card=now.card, nodes=now.nodes, before=was.card)
+            yield CardEvent(change=CardChange.CHANGED, card=now.card, nodes=now.nodes, before=was.card)
 
 
-def describe(events: Sequence[CardEvent]) -> list[str]:
-    """One line each, for logs."""
-    return [
-        f"card {event.card.id} ({event.card.address}) {event.change.value}"
-        + (f", was {event.before.id}" if event.before and event.before.id != event.card.id else "")
-        for event in events
-    ]
+def describe(event: CardEvent) -> str:
+    """One line: ``card 02:00:00:00:00:02 (0000:02:00.0) changed, was pci-0000:02:00.0``."""
+    before = event.before
+    was = f", was {before.id}" if before is not None and before.id != event.card.id else ""
+    return f"card {event.card.id} ({event.card.address}) {event.change.value}{was}"

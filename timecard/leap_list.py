@@ -194,7 +194,7 @@ def _calendar(words: Sequence[str], name: str, number: int) -> int:
     try:
         return int(datetime(int(year), _MONTHS.index(month) + 1, int(day), tzinfo=UTC).timestamp())
     except (ValueError, OverflowError):
-        raise LeapListError(f"{name}:{number}: {' '.join(words)} is no date") from None
+        raise LeapListError(f"{name}:{number}: {' '.join(words)[:40]} is no date") from None
 
 
 # ---------------------------------------------------------------------- a compiled zone

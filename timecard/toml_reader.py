@@ -6,7 +6,6 @@ A small relative of the daemon's configuration, without its libraries: this pack
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,10 @@ from typing import Any, Final
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_ROWS: Final = 64
 """Rows of one list of tables."""
+MAX_DEPTH: Final = 32
+"""Tables and lists within one another."""
 _MAX_SHOWN: Final = 60
+_LONG_BITS: Final = 1024
 _BARE_KEY: Final = re.compile(r"^[A-Za-z0-9_-]{1,60}\Z")
 _TOML_PLACE: Final = re.compile(r"^(?P<what>.*) \((?:at )?(?P<place>[^()]*)\)$", re.DOTALL)
 
@@ -44,7 +46,8 @@ def parse_document(raw: bytes, source: str, kind: str = "intent file") -> dict[s
     if len(raw) > MAX_FILE_BYTES:
         raise IntentError([f"{source}: larger than {MAX_FILE_BYTES} bytes; this is no {kind}"])
     try:
-        return tomllib.loads(raw.decode("utf-8"))
+        document = tomllib.loads(raw.decode("utf-8"))
+        check_depth(document)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise IntentError([f"{source}: line {line}: not UTF-8 text; save the file as UTF-8"]) from error
@@ -56,6 +59,9 @@ def parse_document(raw: bytes, source: str, kind: str = "intent file") -> dict[s
         raise IntentError([f"{source}: {place}not valid TOML: {what}"]) from error
     except RecursionError as error:
         raise IntentError([f"{source}: not valid TOML: nested too deeply"]) from error
+    except ValueError as error:  # the only one that tomllib lets through: int() has a limit
+        raise IntentError([f"{source}: not valid TOML: a number has too many digits"]) from error
+    return document
 
 
 class Table:
@@ -90,7 +96,7 @@ class Table:
             return default
         fitting = isinstance(value, str) and (value in choices if choices else 0 < len(value) <= 200)
         if not fitting or "\0" in value:
-            near = difflib.get_close_matches(str(value), choices, n=1)
+            near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else None
             hint = f'; did you mean "{near[0]}"?' if near else ""
             self._wrong(key, value, expected + hint)
             return default
@@ -128,13 +134,13 @@ class Table:
     def number(
         self, key: str, low: float, high: float, default: float | None = None, *, required: bool = False
     ) -> float | None:
-        """A finite number in a range."""
+        """A number in a range."""
         expected = f"a number from {low:g} to {high:g}"
         value = self._take(key, expected, required)
         if value is None:
             return default
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not low <= value <= high:
+        if not number or not low <= value <= high:  # nan is in none
             self._wrong(key, value, expected)
             return default
         return float(value)
@@ -203,6 +209,19 @@ class Table:
         return f"{self._at}.{key}" if self._at else key
 
 
+def check_depth(document: dict[str, Any]) -> None:
+    """Raise ``RecursionError`` for what is nested deeper than any document of ours.
+
+    A parser that gets by without recursion, or with less, leaves that to whoever walks or shows a value.
+    """
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        items = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [inner for each in items for inner in each if isinstance(inner, dict | list)]
+    if level:
+        raise RecursionError("nested too deeply")
+
+
 def shown(value: object) -> str:
     """A value as TOML would write it, short and on one line."""
     match value:
@@ -214,6 +233,8 @@ def shown(value: object) -> str:
             text = "a table"
         case list():
             text = "a list"
+        case int() if value.bit_length() > _LONG_BITS:  # str() has a limit
+            text = hex(value)
         case _:
             text = str(value)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

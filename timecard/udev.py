@@ -20,6 +20,7 @@ from timecard.kernel.nodes import find_nodes
 GROUP: Final = "timecard"
 RULES_NAME: Final = "60-timecard.rules"
 RULES_PATH: Final = Path("/etc/udev/rules.d") / RULES_NAME
+VFIO: Final = "vfio-pci"
 _HELPER: Final = "@HELPER@"
 
 
@@ -50,10 +51,22 @@ def links(card: CardDescriptor, sysfs: Path = Path("/sys")) -> dict[str, str]:
     """Name of the link to name of the node: ``{"phc": "ptp0", "gnss": "ttyS1", ...}``."""
     if card.access != "pci" or card.board is None:
         return {}
-    nodes = find_nodes(sysfs / "bus/pci/devices" / card.address, BOARDS[card.board], sysfs)
+    device = sysfs / "bus/pci/devices" / card.address
+    nodes = find_nodes(device, BOARDS[card.board], sysfs)
     named = {"phc": nodes.phc, "pps": nodes.pps, "i2c": nodes.i2c, "mtd": nodes.mtd}
+    named["vfio"] = _vfio_group(device) if card.driver == VFIO else None
     named |= {role.value: tty for role, tty in nodes.ttys.items()}
     return {link: node for link, node in named.items() if node is not None}
+
+
+def _vfio_group(device: Path) -> str | None:
+    """The node of the card's IOMMU group; None where it opens the way to another device, too."""
+    group = device / "iommu_group"
+    if not group.exists():
+        return None
+    others = (each for each in (group / "devices").glob("*") if each.name != device.name)
+    shared = any((each / "driver").resolve().name == VFIO for each in others)
+    return None if shared else group.resolve().name
 
 
 def main(argv: Sequence[str]) -> int:

@@ -17,7 +17,6 @@ from timecard.doctor.facts import (
     DriverFacts,
     Failure,
     FailureKind,
-    Holder,
     HostFacts,
     LinkFacts,
     ModuleState,
@@ -27,6 +26,7 @@ from timecard.doctor.facts import (
     ReceiverFacts,
     RegisterWords,
 )
+from timecard.kernel.holders import Holder
 from timecard.timescale import NS_PER_S
 
 NOW_NS = 1_800_000_000 * NS_PER_S

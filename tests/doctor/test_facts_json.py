@@ -47,6 +47,25 @@ def test_a_wrong_file_is_refused_by_the_name_of_the_field(
         from_json(to_json(facts) | change)
 
 
+@pytest.mark.parametrize("number", [0, -1, -100, 1 << 69])
+def test_a_connector_that_no_card_has_is_no_crash(facts: SystemFacts, number: int) -> None:
+    document = json.loads(json.dumps(to_json(facts)))
+    connectors = document["facts"]["cards"][0]["sma"]
+    connectors[1] |= {"number": number, "direction": "out"}
+    document["facts"]["cards"][0]["words"] = {"sma_levels": 0xFFFF}
+    diagnose(from_json(document))
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "1e999", "NaN", "1" * 5_000])
+def test_a_number_that_is_none_is_refused(facts: SystemFacts, number: str, tmp_path: Path) -> None:
+    file = tmp_path / "facts.json"
+    document = to_json(facts)
+    document["facts"]["seconds"] = "HERE"
+    file.write_text(json.dumps(document).replace('"HERE"', number))
+    with pytest.raises(FactsError, match=r"facts\.seconds: must be a finite number|no valid JSON"):
+        read_facts(file)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"format": 1e999}', "\xff"])
 def test_what_is_no_record_is_one_error(text: str, tmp_path: Path) -> None:
     file = tmp_path / "facts.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from timecard.boards import BOARDS
 from timecard.doctor import Severity, diagnose
 from timecard.doctor.checks import CATALOGUE
 from timecard.doctor.facts import FailureKind
+from timecard.protocols import RegisterBus
 
 KINDS = {"register", "kernel", "module", "tty", "cabling", "permission", "firmware", "configuration"}
 NEEDED_FAULTS = 45
@@ -85,6 +87,29 @@ def test_a_card_that_vfio_lets_sleep_is_healthy(tmp_path: Path) -> None:
     options = HostOptions(driver="vfio-pci", power_state="D3hot", memory_decoding=False, bus_master=False)
     facts = examine_host(build_host(tmp_path, options), seeded_card("fb", {}))
     assert [each for each in diagnose(facts) if each.severity is not Severity.INFO] == []
+
+
+@pytest.mark.parametrize("serial", [0, 1])
+def test_an_art_card_is_left_as_it_was(serial: int, tmp_path: Path) -> None:
+    """Its oscillator above all: connected to the serial port, the bridge would never find it again."""
+    emulated = seeded_card("art", {"registers": {"board_config.mro50_serial_activate": serial}})
+    before = settings_of(emulated.bus)
+    (card,) = examine_host(build_host(tmp_path, HostOptions(board="art", driver="")), emulated).cards
+    assert card.oscillator is not None
+    assert (card.oscillator.family, card.oscillator.locked) == ("mro50", True)
+    assert before[("board_config", "mro50_serial_activate")] == serial
+    assert settings_of(emulated.bus) == before
+
+
+def settings_of(bus: RegisterBus) -> dict[tuple[str, str], int]:
+    """Every register but those that tell what is now, and those of lines that are asked something."""
+    told = re.compile(r"(port\[|i2c_ctrl|spi_flash).*|.*\.time_.*|osc\.(?!adjust).*")
+    return {
+        (block.name, row.name): bus.read32(block.offset + row.offset)
+        for block in bus.board.blocks.values()
+        for row in block.registers
+        if not told.fullmatch(f"{block.name}.{row.name}")
+    }
 
 
 def test_a_healthy_card_is_examined_to_the_last_part(tmp_path: Path) -> None:

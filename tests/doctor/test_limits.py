@@ -18,7 +18,8 @@ from timecard.discovery import CardDescriptor, list_cards
 from timecard.doctor import SystemFacts, diagnose, examine
 from timecard.doctor.facts import FailureKind
 from timecard.doctor.probe import Prober, StuckError, run_limited
-from timecard.errors import DeviceLostError, DeviceTimeoutError
+from timecard.doctor.serial_probe import examine_oscillator
+from timecard.errors import DeviceLostError, DeviceTimeoutError, RefusedError
 from timecard.timebase import Timebase
 
 SCAN_LIMIT_S = 30
@@ -107,6 +108,14 @@ def test_a_call_within_its_time_gives_its_result_or_its_error(never: threading.E
         run_limited(lambda: _raise(TimeoutError("own")), 1.0)
     with pytest.raises(StuckError):
         run_limited(never.wait, 0.05)
+
+
+def test_a_port_that_cannot_be_opened_is_no_silent_oscillator(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated = seeded_card("fb", {})
+    card = card_on_bus(emulated.bus, emulated.timebase)
+    monkeypatch.setattr(card, "serial", lambda *_: _raise(RefusedError("MAC UART", "open", "it is held")))
+    with pytest.raises(RefusedError, match="it is held"):
+        examine_oscillator(card, card.board, emulated.timebase)
 
 
 def test_failures_keep_their_kind() -> None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from tests.fuzzing.file_targets import FILE_TARGETS
 from tests.fuzzing.gnss_targets import GNSS_TARGETS
 from tests.fuzzing.mac_targets import MAC_TARGETS
 from tests.fuzzing.mutate import Corpus
 from tests.unit.gnss.rated_wire import wire_to
 
-TARGETS = {**GNSS_TARGETS, **MAC_TARGETS}
+TARGETS = {**GNSS_TARGETS, **MAC_TARGETS, **FILE_TARGETS}
 EMULATED_S = 12
 MAX_INPUT_S = 60
 """Wall clock of one input in a long run: only what never ends takes so long."""

@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,22 @@ def test_pack_wraps_a_raw_image(rig: Rig) -> None:
     assert (status, "header already" in err) == (3, True)
     assert rig.run("pack", str(raw), str(rig.folder / "x"), "--board", "acme", state=False)[0] == 2
     assert not (rig.folder / "x").exists()
+    nowhere = rig.folder / "nowhere" / "x.fw"
+    status, _, err = rig.run("pack", str(raw), str(nowhere), "--board", "fb", state=False)
+    assert status == 1 and err == f"timecard: {nowhere}: pack: No such file or directory\n"
+
+
+def test_a_disk_that_is_full_leaves_no_half_image(rig: Rig) -> None:
+    raw, packed = rig.folder / "raw.bin", rig.folder / "packed.bin"
+    raw.write_bytes(DATA[16:])
+    limited = (
+        "import resource, sys; from timecard.cli.main import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); sys.exit(main(sys.argv[1:]))"
+    )
+    argv = [sys.executable, "-c", limited, "flash", "pack", str(raw), str(packed), "--board", "fb"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"timecard: {packed}: pack: File too large\n")
+    assert not packed.exists()
 
 
 def test_state_is_kept_where_the_product_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from timecard.card_protocols import Card
 from timecard.eeprom.disciplining import ContentsError
 from timecard.eeprom.parameters import Parameters, decode_parameters, parameters_from_json
 from timecard.errors import DeviceAbsentError, RefusedError, from_oserror
+from timecard.toml_reader import check_depth
 
 FORMAT: Final = "timecard-eeprom-backup"
 VERSION: Final = 1
@@ -100,10 +101,11 @@ def read_json(path: Path, operation: str) -> Mapping[str, Any]:
         raise RefusedError(str(path), operation, f"larger than {MAX_FILE} bytes")
     try:
         values = json.loads(raw)
+        if not isinstance(values, dict):
+            raise ValueError("not an object")
+        check_depth(values)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(str(path), operation, f"not JSON: {str(error)[:80]}") from None
-    if not isinstance(values, dict):
-        raise RefusedError(str(path), operation, "not a JSON object")
+        raise RefusedError(str(path), operation, f"not JSON of ours: {str(error)[:80]}") from None
     return values
 
 

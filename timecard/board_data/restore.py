@@ -60,13 +60,17 @@ class Journal:
     new: Mapping[str, bytes]
 
 
-def restore(card: Card, backup: Backup, journal: Path, *, identity: bool = False) -> Restored:
+def restore(
+    card: Card, backup: Backup, journal: Path, *, identity: bool = False, same_card: bool = False
+) -> Restored:
     """Write what differs, and read it back. Running it again finishes what was cut short.
 
-    ``identity`` includes what says which board it is. Raises ``RefusedError``, before anything is written,
+    ``identity`` includes what says which board it is; ``same_card``: somebody vouches for the backup being
+    of this card where serial numbers cannot show it. Raises ``RefusedError``, before anything is written,
     for a backup of another board or card, for contents that are not valid, for a write-protected EEPROM,
     and for an unfinished restore of other contents.
     """
+    _check_origin(card, backup, same_card)
     new, converted = _wanted(card, backup, identity)
     unfinished = pending(card, journal)
     if unfinished is not None and dict(unfinished.new) != new:
@@ -122,17 +126,30 @@ def write_protected(card: Card) -> bool | None:
 # --- internals ---
 
 
-def _wanted(card: Card, backup: Backup, identity: bool) -> tuple[dict[str, bytes], bool]:
-    """The areas to restore, checked."""
+def _check_origin(card: Card, backup: Backup, same_card: bool) -> None:
+    """Serial numbers decide; where one is unknown, the ids of the cards, or the word of the user."""
     if backup.board.name != card.board.name:
         raise RefusedError(
             card.name, _OPERATION, f"the backup is of a board {backup.board.name}, this is {card.board.name}"
         )
     serial = card.identity().serial
-    if serial and backup.serial and serial != backup.serial:
+    if serial and backup.serial:
+        if serial != backup.serial:
+            raise RefusedError(
+                card.name, _OPERATION, f"the backup is of card {backup.serial}, this is card {serial}"
+            )
+    elif backup.card_id != card.id and not same_card:
+        unknown = "the card has no" if not serial else "the backup has no"
         raise RefusedError(
-            card.name, _OPERATION, f"the backup is of card {backup.serial}, this is card {serial}"
+            card.name,
+            _OPERATION,
+            f"{unknown} serial number, and the backup is of card {backup.card_id[:60]}, this is {card.id}; "
+            "if it is the same card, --same-card says so",
         )
+
+
+def _wanted(card: Card, backup: Backup, identity: bool) -> tuple[dict[str, bytes], bool]:
+    """The areas to restore, checked."""
     kinds = {Kind.PARAMETERS, Kind.IDENTITY} if identity else {Kind.PARAMETERS}
     names = [
         area.name for area in areas_of(card.board) if area.kind in kinds and area.name in backup.contents

@@ -15,7 +15,7 @@ from timecard.errors import UnsupportedError
 from timecard.gnss.detect import detect
 from timecard.gnss.driver import Receiver
 from timecard.gnss.geodesy import ecef_m
-from timecard.gnss.intent import TIME_CARD, FixedPosition, GnssIntent, Store, Survey
+from timecard.gnss.intent import FixedPosition, GnssIntent, Store, Survey
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
 from timecard.values import GnssEvent
@@ -101,8 +101,8 @@ def receiver_intent(wanted: ReceiverIntent, intent: Intent) -> GnssIntent:
         x_m, y_m, z_m = ecef_m(*wanted.position)
         position = FixedPosition(x_m=x_m, y_m=y_m, z_m=z_m, sigma_m=wanted.position_accuracy_m)
     return replace(
-        TIME_CARD,
+        wanted.settings,
         position=position,
-        cable_delay_ns=intent.ledger.register_ns("receiver"),
+        cable_delay_ns=None if intent.delays is None else intent.ledger.register_ns("receiver"),
         store=cast(Store, wanted.store),
     )

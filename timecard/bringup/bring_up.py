@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from timecard.bringup import step_proof, step_sma, step_time, steps_card, steps_parts
+from timecard.bringup import step_proof, step_sma, step_time, step_tod, steps_card, steps_parts
 from timecard.bringup.bench import Bench, host_tai_ns
 from timecard.bringup.engine import NamedStep, Stepper, StopRunError, run_steps
 from timecard.bringup.intent import Intent
@@ -30,6 +30,7 @@ class Ailment:
 STEPS: Final[tuple[tuple[str, Callable[[Bench, Stepper], None]], ...]] = (
     ("selection", steps_card.selection),
     ("receiver", steps_parts.receiver),
+    ("time-of-day", step_tod.time_of_day),
     ("oscillator", steps_parts.oscillator),
     ("sma", step_sma.sma),
     ("delays", steps_card.delays),

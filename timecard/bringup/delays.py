@@ -2,7 +2,7 @@
 
 A delay is positive when it makes the signal late. An edge that arrives late is stamped late, so the clock
 seems ahead: whoever compensates *subtracts* the value from the measured offset, or advances the pulse by it.
-Pure: what is written where is told by ``timecard.bringup.delay_places``.
+Pure: the step ``delays`` of ``timecard.bringup.steps_card`` writes it.
 """
 
 from __future__ import annotations
@@ -103,6 +103,11 @@ class DelayLedger:
             raise ValueError("; ".join(problems))
 
     @property
+    def knows_antenna_chain(self) -> bool:
+        """It says something of the delays that a receiver may take out."""
+        return any(row.segment in ANTENNA_CHAIN for row in self.rows)
+
+    @property
     def calibrated(self) -> bool:
         """The antenna chain has been measured: antenna and cable both stand in the ledger, none guessed."""
         return self.not_calibrated_reason is None
@@ -135,10 +140,6 @@ class DelayLedger:
         if not self.calibrated:
             chain_ns = max(chain_ns, UNCALIBRATED_ANTENNA_NS)
         return math.hypot(chain_ns, *rest)
-
-    def place_of(self, segment: Segment) -> Place | None:
-        """Who compensates ``segment``; None when it is not in the ledger."""
-        return next((row.compensated_by for row in self.rows if row.segment == segment), None)
 
     def register_ns(self, place: Place) -> int:
         """What to write into the compensating register of ``place``: whole ns, 0 for nothing."""

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from timecard.boards.registers import CLOCK_SOURCES
 from timecard.bringup.delays import DelayLedger, DelayRow
 from timecard.card_values import GeneratorSettings, PpsSource
+from timecard.gnss.intent import TIME_CARD, GnssIntent
 
 VERSION: Final = 1
 """Version of the intent file's format."""
@@ -66,6 +67,9 @@ class ReceiverIntent:
     position: tuple[float, float, float] | None = None
     """Latitude and longitude in degrees (WGS 84), height above the ellipsoid in m; None: survey."""
     position_accuracy_m: float = 1.0
+    settings: GnssIntent = TIME_CARD
+    """Everything else, with what a Time Card needs: signals, pulse, rate, ... Its ``position``, ``store`` and
+    ``cable_delay_ns`` count for nothing here."""
     store: str = "battery"
     """Where changes are kept: ``ram``, ``battery`` (RAM and battery-backed RAM), ``flash`` (all)."""
     wait_fix_s: float = 0.0
@@ -78,7 +82,7 @@ class OscillatorIntent:
     """``[oscillator]``: the module on the MAC port."""
 
     family: str | None = None
-    """``sa5x``; None: whichever answers."""
+    """As in ``timecard.mac.oscillators``, such as ``sa5x``; None: whichever answers."""
     locked: bool = True
     """It shall have reached its atomic line."""
     wait_lock_s: float = 0.0

@@ -35,9 +35,13 @@ from timecard.bringup.intent import (
     SmaIntent,
     TimeIntent,
 )
-from timecard.bringup.toml_reader import IntentError, Table, parse_document, read_document
 from timecard.card_values import GeneratorSettings
+from timecard.digits import whole_number
+from timecard.gnss.intent import TIME_CARD
+from timecard.gnss.intent_file import read_settings
+from timecard.mac.oscillators import OSCILLATORS
 from timecard.timescale import NS_PER_S
+from timecard.toml_reader import IntentError, Table, parse_document, read_document
 
 MAX_WAIT_S: Final = 86_400.0
 MIN_PERIOD_NS: Final = 40
@@ -154,7 +158,10 @@ def _receiver(table: Table) -> ReceiverIntent:
         )
         accuracy_m = position.number("accuracy_m", 0.01, 100, 1.0) or 1.0
         position.finish()
+    if table.whole("cable_delay_ns", -32_768, 32_767) is not None:
+        table.problem("cable_delay_ns", 'belongs to [[delays]], as a row with compensated_by = "receiver"')
     return ReceiverIntent(
+        settings=read_settings(table, TIME_CARD),
         survey_s=table.whole("survey_s", 60, 604_800, 1_200) or 1_200,
         survey_accuracy_m=table.number("survey_accuracy_m", 0.01, 1_000, 5.0) or 5.0,
         position=place,
@@ -166,9 +173,8 @@ def _receiver(table: Table) -> ReceiverIntent:
 
 
 def _oscillator(table: Table) -> OscillatorIntent:
-    families = sorted({board.oscillator_family for board in BOARDS.values()})
     return OscillatorIntent(
-        family=table.text("family", choices=families),
+        family=table.text("family", choices=sorted(OSCILLATORS)),
         locked=table.flag("locked", True),
         wait_lock_s=_wait(table, "wait_lock_s", 0.0),
         required=table.flag("required", False),
@@ -256,6 +262,12 @@ def delay_row(table: Table) -> DelayRow | None:
     origin = table.text("origin", required=True)
     place = table.text("compensated_by", choices=PLACES, required=True)
     table.finish()
+    if place == "oscillator":
+        table.problem(
+            "compensated_by",
+            "nothing writes an oscillator's own delay, so nobody would take it out; choose "
+            + ", ".join(each for each in PLACES if each != place),
+        )
     if None in (segment, value_ns, uncertainty_ns, origin, place):
         return None
     return DelayRow(
@@ -356,7 +368,7 @@ def _check_together(intent: Intent, top: Table) -> None:
     generators = {row.generator: row for row in intent.outputs}
     for row in intent.sma:
         for function in row.functions if row.direction == "out" else ():
-            number = int(function[3:]) if function.startswith("GEN") and function[3:].isdigit() else None
+            number = whole_number(function[3:]) if function.startswith("GEN") else None
             output = generators.get(number) if number else None
             if output is not None and output.settings is None:
                 top.problem(

@@ -8,12 +8,11 @@ from timecard.boards.board import Role
 from timecard.card_protocols import Card
 from timecard.errors import RefusedError, UnsupportedError
 from timecard.kernel.kernel_card import KernelCard
-from timecard.mac.detect import ROUNDS, detect
+from timecard.mac.detect import ROUNDS, detect, detect_i2c
 from timecard.mac.driver import Oscillator
 from timecard.mac.mro50_device import DeviceWords
 from timecard.mac.oscillators.mro50 import FAMILY as MRO50
 from timecard.mac.oscillators.mro50 import Mro50, Mro50Words
-from timecard.mac.oscillators.quartz import QuartzCard
 from timecard.mac.wear import WearLedger
 from timecard.pcie.i2c import I2cMaster
 from timecard.pcie.mro50_bridge import has_the_part
@@ -44,7 +43,7 @@ def open_oscillator(
 
 
 def quartz_bus(card: Card) -> I2cMaster | None:
-    """The I2C bus of a quartz daughter card; None unless the MAC port's pins have been switched to it.
+    """The I2C bus of an oscillator's daughter card; None unless the MAC port's pins have been switched to it.
 
     That is not tried out: what a serial module makes of the noise nobody knows (a CSAC acts on one letter).
     """
@@ -57,26 +56,30 @@ def quartz_bus(card: Card) -> I2cMaster | None:
 
 
 def not_serial(
-    card: Card, timebase: Timebase, wear: WearLedger | None = None
-) -> tuple[Oscillator, str] | None:
+    card: Card, timebase: Timebase, wear: WearLedger | None = None, wanted: str | None = None
+) -> tuple[Oscillator, OscillatorIdentity, str] | None:
     """The oscillator and the way to it, where that is not its serial port; None where it is.
 
-    An mRO-50 is asked through the FPGA's bridge where the registers are ours and it is connected to that,
-    else through ``/dev/mro50.N`` of the vendor's driver; the mainline driver has none.
+    On I2C the drivers of that bus are asked, ``wanted`` first. An mRO-50 is asked through the FPGA's bridge
+    where the registers are ours and it is connected to that, else through ``/dev/mro50.N`` of the vendor's
+    driver; the mainline driver has none. Raises ``DeviceAbsentError`` when nobody answers on I2C.
     """
     bus = quartz_bus(card)
     if bus is not None:
-        return QuartzCard(bus, timebase), "I2C"
+        return *detect_i2c(bus, timebase, expected=wanted), "I2C"
     words = _mro50_words(card)
-    return None if words is None else (Mro50(words[0], timebase, wear=wear, serial=card.id), words[1])
+    if words is None:
+        return None
+    part = Mro50(words[0], timebase, wear=wear, serial=card.id)
+    return part, part.identify(), words[1]
 
 
 def _found(
     card: Card, timebase: Timebase, wanted: str | None, rounds: int, wear: WearLedger | None
 ) -> tuple[Oscillator, OscillatorIdentity]:
-    direct = not_serial(card, timebase, wear)
+    direct = not_serial(card, timebase, wear, wanted)
     if direct is not None:
-        return direct[0], direct[0].identify()
+        return direct[:2]
     if Role.MAC not in card.board.serial_ports:
         raise UnsupportedError(card.name, "ask the oscillator", f"{card.board.product} has no port to it")
     found = detect(

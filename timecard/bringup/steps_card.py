@@ -47,7 +47,7 @@ def selection(bench: Bench, stepper: Stepper) -> None:
             )
         )
     if wanted.pps is not None:
-        _pps(bench, stepper, wanted, wanted.pps)
+        _pps(card, stepper, wanted, wanted.pps)
     if wanted.clock_source is not None:
         source = wanted.clock_source
 
@@ -77,8 +77,7 @@ def _clock_10mhz(card: Card) -> str:
     return found
 
 
-def _pps(bench: Bench, stepper: Stepper, wanted: SelectionIntent, name: str) -> None:
-    card = bench.card
+def _pps(card: Card, stepper: Stepper, wanted: SelectionIntent, name: str) -> None:
     source = None if name == AUTO else PpsSource[name.upper()]
 
     def read() -> SelectorStatus:
@@ -91,7 +90,7 @@ def _pps(bench: Bench, stepper: Stepper, wanted: SelectionIntent, name: str) -> 
         try:
             can_force_pps(card)
         except UnsupportedError as error:
-            _pps_as_it_is(bench, stepper, wanted, source, error)
+            _pps_as_it_is(card, stepper, wanted, source, error)
             return
         present = stepper.settle(
             Setting(
@@ -122,11 +121,11 @@ def _pps(bench: Bench, stepper: Stepper, wanted: SelectionIntent, name: str) -> 
 
 
 def _pps_as_it_is(
-    bench: Bench, stepper: Stepper, wanted: SelectionIntent, source: PpsSource, error: UnsupportedError
+    card: Card, stepper: Stepper, wanted: SelectionIntent, source: PpsSource, error: UnsupportedError
 ) -> None:
     """The pulse cannot be chosen: it may be the right one all the same."""
     try:
-        found = bench.card.selector()
+        found = card.selector()
     except UnsupportedError as hidden:
         error = hidden
     else:
@@ -152,18 +151,6 @@ def delays(bench: Bench, stepper: Stepper) -> None:
     ledger, required = bench.intent.ledger, bench.intent.delays_required
     for place in REGISTER_PLACES:
         _delay(bench, stepper, place, ledger.register_ns(place), required)
-    oscillator_ns = ledger.register_ns("oscillator")
-    if oscillator_ns:
-        stepper.lack(
-            "delay in oscillator",
-            UnsupportedError(
-                bench.card.name,
-                "set the oscillator's delay",
-                "it is only used by a self-disciplined oscillator, which no step sets up yet: use software",
-            ),
-            required=required,
-            wanted=f"{oscillator_ns} ns",
-        )
     if ledger.register_ns("timestamper") and card_follows_pps(bench):
         stepper.notes.append(
             "the clock's servo follows the pulse itself, which the timestamper's delay does not reach: with "

@@ -13,11 +13,11 @@ from timecard.bringup.intent import CardIntent, Intent
 from timecard.bringup.intent_file import load_intent
 from timecard.bringup.journal import JournalError
 from timecard.bringup.report import StepReport
-from timecard.bringup.toml_reader import IntentError
 from timecard.card import find_card
 from timecard.card_values import Access
 from timecard.cli.common import EXIT_FAILED, CardOptions, Facts, card_options, state_root, usage
 from timecard.discovery import CardDescriptor
+from timecard.toml_reader import IntentError
 
 
 def register(app: typer.Typer) -> None:

@@ -1,10 +1,13 @@
-"""``timecard list`` and ``timecard info``."""
+"""``timecard list`` and ``timecard info``.
+
+``list --watch`` has a line for each card: those that are there, then those that come, go or change.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,10 +17,23 @@ import typer
 from timecard.boards.board import Role
 from timecard.bringup.oscillator import open_oscillator
 from timecard.card_protocols import Card
-from timecard.cli.common import NO_SOCKET, Answer, AsJson, Facts, asked, emit, on_card, plain, rows, shown
+from timecard.cli.common import (
+    NO_SOCKET,
+    Answer,
+    AsJson,
+    Facts,
+    asked,
+    emit,
+    on_card,
+    plain,
+    rows,
+    shown,
+    until_told,
+)
 from timecard.discovery import CardDescriptor, list_cards, vfio_user_card
 from timecard.errors import DeviceAbsentError
 from timecard.gnss.detect import detect
+from timecard.hotplug import RESCAN_S, CardWatcher, describe
 from timecard.kernel.cross_timestamp import host_clocks
 from timecard.timebase import HostTimebase, Timebase
 from timecard.timescale import NS_PER_S, TAI_MINUS_UTC_2017_S
@@ -31,6 +47,9 @@ Sockets = Annotated[
     list[Path] | None,
     typer.Option("--vfio-user", metavar="PATH", help="Socket of an emulated card; repeatable."),
 ]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Go on, with a line for each card that comes, goes or changes.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +58,13 @@ def register(app: typer.Typer) -> None:
     app.command("info")(info_command)
 
 
-def list_command(vfio_user: Sockets = None, as_json: AsJson = False) -> None:
+def list_command(vfio_user: Sockets = None, watch: Watch = False, as_json: AsJson = False) -> None:
     """List the cards on the PCI bus, and those behind the given sockets. Opens and changes nothing."""
+    if watch:
+        if vfio_user:
+            raise typer.BadParameter("--watch is about the PCI bus: leave --vfio-user out")
+        _watch(as_json)
+        return
     cards = list_cards()
     for path in vfio_user or []:
         if not path.is_socket():
@@ -49,6 +73,29 @@ def list_command(vfio_user: Sockets = None, as_json: AsJson = False) -> None:
     emit([dataclasses.asdict(card) for card in cards], map(_card_line, cards), as_json)
     if not cards and not as_json:
         typer.echo("timecard: no Time Card on the PCI bus; --vfio-user PATH names an emulated one", err=True)
+
+
+def _watch(as_json: bool) -> None:
+    """Ctrl-C or SIGTERM ends it, with status 0."""
+    with until_told(), CardWatcher() as watcher:
+        typer.echo("timecard: waiting for cards to come and go (Ctrl-C ends it)", err=True)
+        for facts, line in watched(watcher):
+            emit(facts, [line], as_json)
+
+
+def watched(watcher: CardWatcher) -> Iterator[tuple[Facts, str]]:
+    """The cards that are there, then what happens to them, for ever: ready for JSON, and as text."""
+    for card in watcher.cards:
+        yield (
+            {"change": "present", "card": dataclasses.asdict(card)},
+            f"card {card.id} ({card.address}) present",
+        )
+    while True:
+        for event in watcher.wait(RESCAN_S):
+            facts = {"change": event.change.value, "card": dataclasses.asdict(event.card)}
+            if event.before is not None:
+                facts["before"] = dataclasses.asdict(event.before)
+            yield facts, describe(event)
 
 
 @on_card("info")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final
@@ -164,7 +167,7 @@ def asked(ask: Callable[[], Any]) -> tuple[Any, str | None]:
 
 
 def plain(value: Any) -> Any:
-    """A value of ours as JSON has them: dataclasses as objects, sets sorted, enums by name."""
+    """A value of ours as JSON has them: dataclasses as objects, sets sorted, enums by name, dates as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: plain(getattr(value, field.name))
@@ -173,6 +176,8 @@ def plain(value: Any) -> Any:
         }
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
@@ -206,3 +211,14 @@ def shown(value: object) -> str:
 def state_root(state: Path | None = None) -> Path:
     """Where state is kept: as told, else where the product keeps it for this user."""
     return state_directory(os.environ, os.geteuid()) if state is None else state
+
+
+@contextlib.contextmanager
+def until_told() -> Iterator[None]:
+    """Ends quietly by Ctrl-C, and by SIGTERM as a service is ended."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -11,10 +11,10 @@ from timecard.bringup.card_settings import delay_register
 from timecard.bringup.delays import PLACE_RANGE_NS, PLANES, DelayLedger, is_guess
 from timecard.bringup.intent_file import load_delays
 from timecard.bringup.steps_card import REGISTER_PLACES
-from timecard.bringup.toml_reader import IntentError
 from timecard.card_protocols import Card
 from timecard.cli.common import CardOptions, Facts, asked, card_options, usage
 from timecard.errors import ProtocolError
+from timecard.toml_reader import IntentError
 
 app = typer.Typer(
     help="Delays of antenna, cable, connectors and bus, and who takes them out.", no_args_is_help=True
@@ -158,7 +158,6 @@ def ledger_facts(ledger: DelayLedger) -> Facts:
             for plane in PLANES
         },
         "receiver_ns": ledger.register_ns("receiver"),
-        "oscillator_ns": ledger.register_ns("oscillator"),
         "calibrated": ledger.calibrated,
         "not_calibrated_reason": ledger.not_calibrated_reason,
     }

@@ -33,10 +33,11 @@ From = Annotated[
     Path | None, typer.Option("--from", metavar="FILE", help="Diagnose what --record wrote; touch nothing.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also cause and fix of what only informs.")]
-HELP: Final = """Examine host and cards, and say what is wrong, why, and what to do. Changes nothing.
+HELP: Final = """Examine host and cards, and say what is wrong, why, and what to do. Changes no setting.
 
 Without a choice: all cards on the PCI bus. Root causes come first, with cause, evidence and fix; what follows
 from them is listed below. Takes at most half a minute. A serial port that another program holds stays closed.
+A card without a kernel driver is opened by its registers, which starts a clock that stands still.
 
 Exit status: 0 healthy, 3 warnings only, 4 something does not work; 1 the examination failed, 2 wrong usage.
 """

@@ -39,6 +39,10 @@ JournalPath = Annotated[
     typer.Option("--journal", metavar="PATH", help="Journal of an unfinished restore.", show_default=False),
 ]
 Identity = Annotated[bool, typer.Option("--identity", help="Restore what says which board it is, too.")]
+SameCard = Annotated[
+    bool,
+    typer.Option("--same-card", help="The backup is of this card, though no serial number shows it."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Finish a restore that was cut short.")]
 Undo = Annotated[bool, typer.Option("--undo", help="Go back from a restore that was cut short.")]
 
@@ -75,6 +79,7 @@ def restore_command(
     options: CardOptions,
     file: OptionalBackup = None,
     identity: Identity = False,
+    same_card: SameCard = False,
     finish: Resume = False,
     back: Undo = False,
     journal: JournalPath = None,
@@ -85,7 +90,7 @@ def restore_command(
     with options.opened() as card:
         where = journal or default_journal(card.id)
         if file is not None:
-            done = restore(card, load_backup(file), where, identity=identity)
+            done = restore(card, load_backup(file), where, identity=identity, same_card=same_card)
         else:
             done = resume(card, where) if finish else undo(card, where)
     options.emit(dataclasses.asdict(done), [_told(done)])

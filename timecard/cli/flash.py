@@ -20,7 +20,7 @@ from timecard.card_protocols import Card
 from timecard.cli.common import AsJson, CardOptions, card_options, emit, rows, state_root
 from timecard.cli.flash_users import users_of
 from timecard.cli.progress import progress_bar
-from timecard.errors import DeviceAbsentError, RefusedError
+from timecard.errors import DeviceAbsentError, RefusedError, from_oserror
 from timecard.firmware.header import MAGIC, with_header
 from timecard.firmware.image import MAX_FILE, check_file, read_file
 from timecard.firmware.pins import PINS_FILE, Pin, find_pin, make_pin, read_pins
@@ -157,16 +157,28 @@ def pack_command(
         vendor, device = BOARDS[board].pci_ids[0]
         data = with_header(payload[:MAX_FILE], vendor, device, revision)
         checked = check_file(str(out), data)
-        try:
-            with out.open("xb") as file:
-                file.write(data)
-        except FileExistsError as error:
-            raise RefusedError(str(out), "pack", "exists already; nothing was written") from error
+        _write_new(out, data)
     facts = {"file": str(out), "sha256": checked.sha256, "payload_sha256": checked.payload_sha256}
     emit(facts, [f"{out}: SHA-256 {checked.sha256}"], as_json)
 
 
 # --- internals ---
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """A file that was not there before, whole or not at all."""
+    try:
+        file = path.open("xb")
+    except FileExistsError as error:
+        raise RefusedError(str(path), "pack", "exists already; nothing was written") from error
+    except OSError as error:
+        raise from_oserror(str(path), "pack", error) from error
+    try:
+        with file:
+            file.write(data)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise from_oserror(str(path), "pack", error) from error
 
 
 @contextlib.contextmanager

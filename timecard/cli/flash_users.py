@@ -6,17 +6,13 @@ there is only one user at a time, which is then this program.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from timecard.card_protocols import Card
-from timecard.kernel.holders import Holder, holders
+from timecard.kernel.holders import Holder, find_holders, holders
 
-MAX_MAPS: Final = 1 << 20
 _ADDRESS: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _CLASS_DEVICE: Final = re.compile(r"\bocp[0-9]{1,4}\b")
 
@@ -29,9 +25,8 @@ def users_of(card: Card, sysfs: Path = Path("/sys"), proc: Path = Path("/proc"))
     found: dict[int, Holder] = {}
     for clock in sorted(device.glob("ptp/ptp*")):
         found |= {holder.pid: holder for holder in holders(Path("/dev") / clock.name, proc)}
-    for pid in _mapping(device.name, proc):
-        with contextlib.suppress(OSError):
-            found[pid] = Holder(pid, (proc / str(pid) / "comm").read_text(errors="replace").strip()[:64])
+    mapped = f"/{device.name}/resource0"
+    found |= {holder.pid: holder for holder in find_holders(proc, (), mapped).get(mapped, ())}
     return tuple(found[pid] for pid in sorted(found))
 
 
@@ -44,14 +39,3 @@ def _pci_device(card: Card, sysfs: Path) -> Path | None:
         return None
     device = (sysfs / "class/timecard" / name[0] / "device").resolve()
     return device if device.is_dir() else None
-
-
-def _mapping(address: str, proc: Path) -> Iterator[int]:
-    """Processes that have the card's ``resource0`` mapped."""
-    wanted = re.compile(rf"/{re.escape(address)}/resource0\b".encode())
-    for folder in proc.glob("[0-9]*"):
-        if int(folder.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError), (folder / "maps").open("rb") as maps:
-            if wanted.search(maps.read(MAX_MAPS)):
-                yield int(folder.name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 
-from timecard.cli.common import EXIT_USAGE, AsJson, CardOptions, card_options
+from timecard.cli.common import EXIT_USAGE, AsJson, CardOptions, card_options, until_told
 from timecard.cli.gnss_events import event_facts, event_line, second_facts, second_line
 from timecard.cli.gnss_line import (
     Baud,
@@ -191,7 +190,7 @@ def tap_command(
         typer.echo(f"ready {' '.join(str(tap.address) for tap in taps)}", err=options.as_json)
         passed = 0
         end_ns = None if seconds is None else line.timebase.mono_ns() + round(seconds * NS_PER_S)
-        with _until_told():
+        with until_told():
             while end_ns is None or line.timebase.mono_ns() < end_ns:
                 passed += len(stream.read(READ_BYTES, READ_S))
     facts = {
@@ -253,14 +252,3 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         file.close()
     except OSError as error:  # what was buffered did not find room
         raise from_oserror(str(path), "write GNSS recording", error) from error
-
-
-@contextlib.contextmanager
-def _until_told() -> Iterator[None]:
-    """Ends quietly by Ctrl-C, and by SIGTERM as a service is ended."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

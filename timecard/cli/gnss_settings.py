@@ -30,8 +30,6 @@ from timecard.gnss.intent import (
 )
 from timecard.gnss.intent_file import load_gnss_intent
 from timecard.gnss.plan_file import load_plan, save_plan
-from timecard.gnss.ublox_messages import TIM_SVIN
-from timecard.gnss.ubx import encode
 from timecard.gnss.ucenter import load_ucenter
 from timecard.timescale import NS_PER_S
 from timecard.toml_reader import IntentError
@@ -305,8 +303,9 @@ def _follow(found: Found, seen: Any) -> tuple[SurveyStatus, AntennaPosition | No
     heard_ns = asked_ns = timebase.mono_ns()
     running = False
     while (now_ns := timebase.mono_ns()) - heard_ns < SILENCE_S * NS_PER_S:
-        if now_ns - max(heard_ns, asked_ns) > ASK_EVERY_NS and found.driver.name.startswith("ublox"):
-            found.line.stream.write(encode(TIM_SVIN))  # it does not say so by itself
+        if now_ns - max(heard_ns, asked_ns) > ASK_EVERY_NS:
+            for frame in found.driver.poll_messages.get("survey", ()):  # it may not say so by itself
+                found.line.stream.write(frame)
             asked_ns = now_ns
         for event in found.receiver.poll(POLL_S):
             if isinstance(event, AntennaPosition):

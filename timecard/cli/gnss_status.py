@@ -11,7 +11,6 @@ from timecard.cli.gnss_line import Found
 from timecard.gnss.driver import Capability
 from timecard.gnss.intent import GnssIntent
 from timecard.gnss.picture import ONCE_S, ReceiverPicture, Topic
-from timecard.gnss.ubx import encode
 from timecard.timescale import NS_PER_S
 from timecard.values import (
     AntennaPosition,
@@ -26,7 +25,7 @@ from timecard.values import (
 
 READ_S: Final = 0.2
 ASK_AFTER_S: Final = 1.5
-"""What a u-blox receiver does not say by itself is asked for once."""
+"""What does not come by itself is asked for once, where the driver knows how."""
 _SWITCH_ON: Final = "`timecard gnss configure --time-card` switches its messages on"
 
 
@@ -35,23 +34,22 @@ def look(
 ) -> tuple[ReceiverPicture, list[tuple[Topic, float]]]:
     """Listen until everything was heard that this receiver tells, or its time is over.
 
-    Returns what was heard, and what was not with the time that it was waited for. ``ask``: poll u-blox
-    messages that do not come by themselves; that changes no setting. ``everything``: the receiver's
-    capabilities are not known.
+    Returns what was heard, and what was not with the time that it was waited for. ``ask``: send once what the
+    driver asks for with; that changes no setting. ``everything``: the receiver's capabilities are not known.
     """
     line, picture = found.line, ReceiverPicture()
     begun_ns = line.timebase.mono_ns()
     capabilities = None if everything else found.capabilities
-    asks = ask and found.driver.name.startswith("ublox")
     while True:
         for event in found.receiver.poll(READ_S):
             picture.take(event)
         waited_s = (line.timebase.mono_ns() - begun_ns) / NS_PER_S
         missing = picture.open_topics(capabilities)
-        if asks and waited_s >= ASK_AFTER_S:
-            asks = False
-            for key in dict.fromkeys(key for topic in missing for key in topic.polls):
-                line.stream.write(encode(key))
+        if ask and waited_s >= ASK_AFTER_S:
+            ask = False
+            polls = found.driver.poll_messages
+            for frame in dict.fromkeys(frame for topic in missing for frame in polls.get(topic.name, ())):
+                line.stream.write(frame)
         if waited_s >= ONCE_S and all(waited_s >= topic.wait_s for topic in missing):
             return picture, [(topic, waited_s) for topic in missing]
 

@@ -17,6 +17,7 @@ from timecard.cli.mac_service import log_command, upgrade_command
 from timecard.cli.mac_status import status_facts, status_lines
 from timecard.errors import ProtocolError, RefusedError
 from timecard.mac.driver import OscillatorCapability, SelfDiscipline
+from timecard.mac.oscillators import OSCILLATORS
 
 State = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="Where non-volatile writes are counted.")
@@ -59,13 +60,19 @@ def status_command(
         Pins | None,
         typer.Option("--pins", help="Switch the MAC port's pins first: i2c for a quartz card."),
     ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help=f"The one that must be there: {', '.join(sorted(OSCILLATORS))}."),
+    ] = None,
     port: Port = None,
     state: State = None,
 ) -> None:
     """Show who the oscillator is and everything that it measures."""
     if pins is not None and port is not None:
         raise typer.BadParameter("--pins are those of a card: leave --port out")
-    with opened_part(options, port, state, pins) as part:
+    if family is not None and family not in OSCILLATORS:
+        raise typer.BadParameter(f"--family {family}: there are {', '.join(sorted(OSCILLATORS))}")
+    with opened_part(options, port, state, pins, family) as part:
         facts = status_facts(part, state)
     options.emit(facts, status_lines(facts))
 

@@ -119,30 +119,39 @@ def opened_line(options: CardOptions, port: Path | None) -> Iterator[Line]:
 
 @contextlib.contextmanager
 def opened_part(
-    options: CardOptions, port: Path | None, state: Path | None, pins: Pins | None = None
+    options: CardOptions,
+    port: Path | None,
+    state: Path | None,
+    pins: Pins | None = None,
+    family: str | None = None,
 ) -> Iterator[Part]:
-    """The oscillator, found and opened by whatever way there is to it; ``pins`` are switched before."""
+    """The oscillator, found and opened by whatever way there is to it; ``pins`` are switched before.
+
+    ``family``: the one that must be there.
+    """
     timebase = HostTimebase()
     wear = WearLedger(state_root(state) / WRITES_FILE)
     if port is not None:
         with opened_line(options, port) as line:
-            yield found_on(line, timebase, wear)
+            yield _of_family(found_on(line, timebase, wear, family), family)
         return
     with options.opened() as card:
         if pins is not None:
             _switch(card, pins)
-        direct = not_serial(card, timebase, wear)
+        direct = not_serial(card, timebase, wear, family)
         if direct is None:
-            yield found_on(_card_line(card), timebase, wear)
+            part = found_on(_card_line(card), timebase, wear, family)
         else:
-            part, way = direct
-            yield Part(oscillator=part, identity=part.identify(), place=card.name, way=way)
+            oscillator, identity, way = direct
+            part = Part(oscillator=oscillator, identity=identity, place=card.name, way=way)
+        yield _of_family(part, family)
 
 
-def found_on(line: Line, timebase: Timebase, wear: WearLedger) -> Part:
+def found_on(line: Line, timebase: Timebase, wear: WearLedger, family: str | None = None) -> Part:
     """Ask who is on a line; raises ``DeviceAbsentError`` that says what was heard."""
     try:
-        found = detect(line.open, timebase, expected=line.expected, port_baud=line.port_baud, wear=wear)
+        expected = family or line.expected
+        found = detect(line.open, timebase, expected=expected, port_baud=line.port_baud, wear=wear)
     except DeviceAbsentError as error:
         if NO_FIRMWARE not in error.reason:
             raise
@@ -151,6 +160,12 @@ def found_on(line: Line, timebase: Timebase, wear: WearLedger) -> Part:
     return Part(
         oscillator=found.oscillator, identity=found.identity, place=line.place, way=f"{found.baud} baud"
     )
+
+
+def _of_family(part: Part, family: str | None) -> Part:
+    if family is not None and part.identity.family != family:
+        raise RefusedError(part.place, "ask the oscillator", f"{part.identity.family} answers, not {family}")
+    return part
 
 
 def check_capability(part: Part, operation: str, capability: OscillatorCapability) -> None:

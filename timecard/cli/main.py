@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import typer
 
 from timecard.cli import (
+    attributes,
     bringup,
     cards,
     delay,
@@ -37,7 +38,10 @@ _CLICK_ERROR: Final = cast(
     type[Exception], next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 )
 """Base of the command line's own errors; typer brings its own click, or uses the installed one."""
-MODULES: Final = (cards, doctor, eeprom, flash, udev, bringup, sma, delay, output, phc, registers, gnss, mac)
+MODULES: Final = (
+    *(cards, doctor, eeprom, flash, udev, bringup, sma, delay, output, phc),
+    *(attributes, registers, gnss, mac),
+)
 """Each adds its commands to the program by ``register(app)``."""
 
 app = typer.Typer(

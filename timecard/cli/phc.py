@@ -25,6 +25,7 @@ app = typer.Typer(help="The card's clock: read, set, step, steer, compare.", no_
 NEGATIVE_NUMBERS: Final = {"ignore_unknown_options": True}
 """So that ``-5`` is a number and no option."""
 _POLL_S: Final = 0.02
+_MAX_DIGITS: Final = 20
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 
 Samples = Annotated[int, typer.Option("--count", min=1, max=100_000, help="How many.")]
@@ -169,7 +170,7 @@ def _clock(card: Card) -> Answer:
 
 def parse_time(text: str) -> int:
     """A TAI instant from nanoseconds or a date; raises a usage error."""
-    if text.isdecimal() and text.isascii():
+    if text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS:
         return int(text)
     if _DATE.match(text):
         try:
@@ -180,7 +181,7 @@ def parse_time(text: str) -> int:
             if date.tzinfo is None:
                 # As if it were UTC: TAI counts days of 86,400 s as Unix time does.
                 return int(date.replace(tzinfo=UTC).timestamp()) * NS_PER_S + date.microsecond * 1000
-    raise typer.BadParameter(f"{text!r} is neither `host`, nor a TAI date without zone, nor TAI in ns")
+    raise typer.BadParameter(f"{text[:40]!r} is neither `host`, nor a TAI date without zone, nor TAI in ns")
 
 
 def compare(card: Card, timebase: Timebase, count: int, interval_s: float) -> Iterator[Facts]:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from timecard.errors import DeviceAbsentError, from_oserror
+from timecard.board_data.files import write_safely
+from timecard.errors import DeviceAbsentError
 from timecard.udev import GROUP, RULES_PATH, rules
 
 _COMMAND_LIMIT_S = 30
@@ -42,11 +43,7 @@ def install_udev_command(
             typer.echo(f"would run: {' '.join(command)}")
         return
     if not unchanged:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
-        except OSError as error:
-            raise from_oserror(str(path), "write", error) from error
+        write_safely(path, text)
     for command in commands:
         _run(command)
     typer.echo(f"{path} {'is up to date' if unchanged else 'written'}; members of {GROUP} may use the cards")

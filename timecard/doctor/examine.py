@@ -66,7 +66,7 @@ class Surroundings:
 
 
 def examine(cards: Sequence[CardDescriptor], around: Surroundings | None = None) -> SystemFacts:
-    """Examine the host and ``cards``. Nothing raises: what fails is a fact."""
+    """Examine the host and ``cards``. What fails there is a fact; only a fault of this program raises."""
     around = around or Surroundings()
     start_s = time.monotonic()
     try:

@@ -20,6 +20,7 @@ from timecard.card_values import (
     SmaConnector,
     TodStatus,
 )
+from timecard.kernel.holders import Holder
 
 
 class ModuleState(Enum):
@@ -57,14 +58,6 @@ class Failure:
 
     kind: FailureKind
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that has something open."""
-
-    pid: int
-    program: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ MAX_FILE_BYTES: Final = 4_000_000
 MAX_ITEMS: Final = 10_000
 MAX_TEXT: Final = 20_000
 _MAX_INTEGER: Final = 1 << 70
+_NUMBERS: Final = {int: "a whole number", float: "a finite number"}
 
 
 class FactsError(ValueError):
@@ -38,7 +40,7 @@ def from_json(document: object) -> SystemFacts:
             f"format: is not {FORMAT!r}; the file is not one that `timecard doctor --record` wrote"
         )
     if document.get("version") != VERSION:
-        raise FactsError(f"version: is {document.get('version')!r}, this program reads version {VERSION}")
+        raise FactsError(f"version: is {document.get('version')!r:.60}, this program reads version {VERSION}")
     facts = _value(SystemFacts, document.get("facts"), "facts")
     assert isinstance(facts, SystemFacts)
     return facts
@@ -151,9 +153,9 @@ def _scalar(kind: type, value: object, where: str) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int and number and isinstance(value, int) and abs(value) < _MAX_INTEGER:
         return value
-    if kind is float and number:
+    if kind is float and number and abs(typing.cast(float, value)) <= sys.float_info.max:  # nan is not
         return float(typing.cast(float, value))
-    raise FactsError(f"{where}: must be {'a whole number' if kind is int else f'a {kind.__name__}'}")
+    raise FactsError(f"{where}: must be {_NUMBERS.get(kind, f'a {kind.__name__}')}")
 
 
 def _text(value: object, where: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from timecard.digits import whole_number
 from timecard.doctor.facts import HostFacts, ModuleState
 from timecard.kernel.modules import KernelModules
 from timecard.kernel.modules import ModuleState as Seen
@@ -164,4 +165,4 @@ def _strangers(sysfs: Path) -> Iterable[str]:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
+    return None if text is None else whole_number(text)

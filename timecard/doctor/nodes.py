@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from timecard.boards import Board
-from timecard.doctor.facts import DriverFacts, Holder, NodeFacts
+from timecard.doctor.facts import DriverFacts, NodeFacts
 from timecard.doctor.host import User, group_name, user_name
+from timecard.kernel.holders import Holder, find_holders
 from timecard.kernel.nodes import CardNodes, find_nodes, read_text
 
 ATTRIBUTES: Final = (
@@ -19,9 +20,6 @@ ATTRIBUTES: Final = (
     *("external_pps_cable_delay", "internal_pps_cable_delay", "holdover", "mac_i2c", "tod_protocol"),
     *("tod_baud_rate", "optional_image_contract"),
 )
-MAX_PROCESSES: Final = 50_000
-MAX_DESCRIPTORS: Final = 4096
-MAX_MAPS_BYTES: Final = 1_000_000
 MAX_VALUE: Final = 200
 
 
@@ -62,65 +60,6 @@ def node_facts(
         for role, path in paths.items()
     )
     return tuple(node for node in found if node is not None)
-
-
-def find_holders(
-    proc: Path, paths: Iterable[str], mapped: str | None = None
-) -> Mapping[str, tuple[Holder, ...]]:
-    """Processes other than this one that have one of ``paths`` open, or a file ending in ``mapped`` mapped.
-
-    Without root only the user's own processes can be seen.
-    """
-    wanted = set(paths)
-    found: dict[str, dict[int, Holder]] = {}
-    processes = [entry for entry in _entries(proc, MAX_PROCESSES) if entry.isdigit()]
-    for pid in map(int, processes):
-        if pid == os.getpid():
-            continue
-        held = {target for target in _open_files(proc / str(pid) / "fd") if target in wanted}
-        if mapped is not None and _maps(proc / str(pid) / "maps", mapped):
-            held.add(mapped)
-        for path in held:
-            found.setdefault(path, {})[pid] = Holder(pid, _program(proc / str(pid)))
-    return {path: tuple(by_pid.values()) for path, by_pid in found.items()}
-
-
-def _entries(folder: Path, limit: int) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry, _ in zip(entries, range(limit), strict=False)]
-    except OSError:
-        return []
-
-
-def _open_files(folder: Path) -> Iterable[str]:
-    for name in _entries(folder, MAX_DESCRIPTORS):
-        try:
-            yield os.readlink(folder / name)  # noqa: PTH115 - the text of the link is what counts
-        except OSError:
-            continue
-
-
-def _maps(path: Path, ending: str) -> bool:
-    try:
-        with path.open("rb") as file:
-            return ending.encode() + b"\n" in file.read(MAX_MAPS_BYTES)
-    except OSError:
-        return False
-
-
-def _program(process: Path) -> str:
-    """Name of the program; of an interpreted one, that of its script or module."""
-    name = read_text(process / "comm") or "unknown"
-    if not name.startswith("python"):
-        return name
-    try:
-        with (process / "cmdline").open("rb") as file:
-            words = file.read(4096).decode("utf-8", "replace").split("\0")
-    except OSError:
-        return name
-    script = next((word for word in words[1:] if word and not word.startswith("-")), name)
-    return script.rsplit("/", 1)[-1][:64]
 
 
 def _node(root: Path, role: str, path: str, user: User, holders: Iterable[Holder]) -> NodeFacts | None:

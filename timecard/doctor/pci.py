@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from timecard.digits import whole_number
 from timecard.doctor.facts import LinkFacts, PciFacts
 from timecard.kernel.driver import granted_vectors
 from timecard.kernel.nodes import read_text
@@ -93,8 +94,7 @@ def _speed(path: Path) -> float | None:
 
 def _count(path: Path) -> int | None:
     """0 and 255 stand for a link that is down."""
-    text = read_text(path) or ""
-    value = int(text) if text.isdigit() and len(text) < 4 else 0
+    value = whole_number(read_text(path) or "") or 0
     return value if 0 < value < 255 else None
 
 

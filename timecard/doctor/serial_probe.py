@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -21,8 +20,11 @@ from timecard.gnss.ublox_profile import UbloxOptions
 from timecard.gnss.ubx import Framer, NmeaSentence, UbxFrame, encode
 from timecard.mac.detect import Detected as FoundOscillator
 from timecard.mac.detect import detect as detect_oscillator
-from timecard.mac.driver import OscillatorDriver
+from timecard.mac.driver import Oscillator, OscillatorDriver
 from timecard.mac.oscillators import OSCILLATORS
+from timecard.mac.oscillators.mro50 import Mro50
+from timecard.pcie.mro50_bridge import has_the_part
+from timecard.pcie.register_card import RegisterCard
 from timecard.protocols import ByteStream
 from timecard.timebase import Timebase
 from timecard.timescale import NS_PER_S
@@ -39,11 +41,6 @@ OTHERS_S: Final = 2.0
 _ASKED_OR_READ: Final = ("ublox", "ublox-legacy", "nmea")
 SAMPLE_BYTES: Final = 2048
 MAX_READ: Final = 4096
-MRO50_ASK: Final = b"MONITOR1\r"
-MRO50_LINE: Final = 62
-MRO50_LOCK_AT: Final = 56
-MRO50_LOCKED: Final = 4
-"""Bit 2 of the byte at column 56 (oscillatord)."""
 
 
 class CountingStream:
@@ -131,14 +128,20 @@ def _receiver_facts(
 def examine_oscillator(card: Card, board: Board, timebase: Timebase) -> OscillatorFacts:
     """Ask the oscillator module who it is and how it is."""
     baud = board.serial_ports[Role.MAC].baud
-    stream = card.serial(Role.MAC, baud)
-    if board.oscillator_family == "mro50":
-        return _mro50(stream, timebase, baud)
+    part: Oscillator | None = None
+    if isinstance(card, RegisterCard) and has_the_part(card.bus):
+        # Its serial port would have to be connected first.
+        part = Mro50(card.oscillator_bridge(), timebase)
+    else:
+        card.serial(Role.MAC, baud)  # a port that cannot be opened says nothing of the part
     try:
-        found = _found_oscillator(card, board, timebase, baud)
+        if part is not None:
+            identity = part.identify()
+        else:
+            found = _found_oscillator(card, board, timebase, baud)
+            part, identity = found.oscillator, found.identity
     except TimeCardError as error:
         return OscillatorFacts(baud=baud, family=None, complaint=error.reason)
-    part, identity = found.oscillator, found.identity
     try:
         status = part.status(full=True)
     except (DeviceTimeoutError, ProtocolError) as error:
@@ -264,15 +267,3 @@ def _read_for(stream: ByteStream, timebase: Timebase, seconds: float) -> Iterabl
     deadline_ns = timebase.mono_ns() + round(seconds * NS_PER_S)
     while (left_ns := deadline_ns - timebase.mono_ns()) > 0:
         yield stream.read(MAX_READ, left_ns / NS_PER_S)
-
-
-def _mro50(stream: ByteStream, timebase: Timebase, baud: int) -> OscillatorFacts:
-    for _ in range(2):
-        stream.write(MRO50_ASK)
-        answer = b"".join(_read_for(stream, timebase, SCAN_S))
-        lines = [line for line in re.split(rb"[\r\n]+", answer) if MRO50_LOCK_AT < len(line) <= MRO50_LINE]
-        if lines:
-            locked = bool(lines[-1][MRO50_LOCK_AT] & MRO50_LOCKED)
-            return OscillatorFacts(baud=baud, family="mro50", model="mRO50", locked=locked)
-    complaint = "nothing came back for MONITOR1." if not answer else f"{len(answer)} bytes, no status line."
-    return OscillatorFacts(baud=baud, family=None, complaint=complaint)

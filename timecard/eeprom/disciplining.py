@@ -20,8 +20,6 @@ TABLE_SIZE: Final = 368
 NODES: Final = 10
 FACTORY_NODES: Final = 3
 TEMPERATURES: Final = 160
-FIRST_TEMPERATURE_C: Final = 20.0
-TEMPERATURE_STEP_C: Final = 0.25
 MAX_COARSE: Final = 0x3F_FFFF
 """Largest coarse word of an mRO50; -1 stands for "not known"."""
 MAX_FINE_TENTHS: Final = 48_000
@@ -188,7 +186,7 @@ def config_from_json(values: Mapping[str, Any]) -> DiscipliningConfig:
         elif isinstance(value, bool):
             checked[name] = value
         else:
-            raise ContentsError(f"{name} is {value!r}, not true or false")
+            raise ContentsError(f"{name} is {value!r:.60}, not true or false")
     return DiscipliningConfig(**checked)
 
 
@@ -234,21 +232,21 @@ def _flat(config: DiscipliningConfig) -> list[Any]:
 
 def _sequence(name: str, value: object) -> Sequence[object]:
     if not isinstance(value, (list, tuple)):
-        raise ContentsError(f"{name} is {value!r}, not a list")
+        raise ContentsError(f"{name} is {value!r:.60}, not a list")
     return value
 
 
 def _integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ContentsError(f"{name}: {value!r} is not a whole number")
+        raise ContentsError(f"{name}: {value!r:.60} is not a whole number")
     return value
 
 
 def _single(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ContentsError(f"{name}: {value!r} is not a number")
+        raise ContentsError(f"{name}: {value!r:.60} is not a number")
     try:
         rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
-    except OverflowError:
-        raise ContentsError(f"{name}: {value!r} is beyond a single") from None
+    except (OverflowError, struct.error):  # the latter for a whole number beyond a double
+        raise ContentsError(f"{name}: {value!r:.60} is beyond a single") from None
     return rounded

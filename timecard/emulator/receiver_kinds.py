@@ -37,18 +37,30 @@ RECEIVER_KINDS: Final[Mapping[str, ReceiverKind]] = MappingProxyType({
     "nmea": ReceiverKind(says="any receiver with NMEA only", pulse="m9n"),
 })  # fmt: skip
 
+FACTORY_CABLE_NS: Final = 50
+
 
 def make_receiver(
-    name: str, pulses: PulsePhysics, start_tai_ns: int, *, seed: int, start: Start, baud: int
+    name: str,
+    pulses: PulsePhysics,
+    start_tai_ns: int,
+    *,
+    seed: int,
+    start: Start,
+    baud: int,
+    cable_delay_ns: int = FACTORY_CABLE_NS,
 ) -> ReceiverCore:
-    """A receiver as it is found on a card: the Time Card's settings stored, a warm one with its position."""
+    """A receiver as it is found on a card: the Time Card's settings stored, a warm one with its position.
+
+    ``cable_delay_ns``: what a u-blox receiver takes out of its pulse.
+    """
     kind = RECEIVER_KINDS[name]
     if name == "mosaic":
         boot = (f"COMSettings, COM1, baud{baud}", *TIME_CARD_BOOT)
         return EmulatedMosaic(pulses, start_tai_ns, seed=seed, start=start, boot=boot)
     if name == "nmea":
         return EmulatedNmea(pulses, start_tai_ns, seed=seed, start=start, baud=baud)
-    flash = {**TIME_CARD_FLASH, "CFG_UART1_BAUDRATE": baud}
+    flash = {**TIME_CARD_FLASH, "CFG_UART1_BAUDRATE": baud, "CFG_TP_ANT_CABLEDELAY": cable_delay_ns}
     if start is Start.HOT:
         flash |= SURVEYED
     return EmulatedReceiver(pulses, start_tai_ns, seed=seed, start=start, firmware=kind.firmware, flash=flash)

@@ -214,7 +214,10 @@ def _make_receiver(
     if options.gnss_capture is not None:
         return CaptureReceiver(Path(options.gnss_capture), gnss, start_tai_ns, seed=options.seed, baud=baud)
     start = Start.COLD if options.start == "cold" else Start.HOT
-    return make_receiver(options.receiver, gnss, start_tai_ns, seed=options.seed, start=start, baud=baud)
+    # The only cable is that of ``antenna_delay_ns``, which nobody has told the receiver of.
+    return make_receiver(
+        options.receiver, gnss, start_tai_ns, seed=options.seed, start=start, baud=baud, cable_delay_ns=0
+    )
 
 
 def _make_mac(

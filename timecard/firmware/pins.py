@@ -12,7 +12,6 @@ A file of pins (TOML)::
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import Any, Final
 
 from timecard.boards import BOARDS
 from timecard.errors import DeviceAbsentError, RefusedError, from_oserror
+from timecard.toml_reader import MAX_FILE_BYTES, IntentError, parse_document
 
 PINS_FILE: Final = Path("/etc/time-appliance/firmware.toml")
-MAX_FILE: Final = 1 << 20
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _VERSION: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,5})")
 _KEYS: Final = {"name", "sha256", "boards", "version"}
@@ -69,17 +68,15 @@ def read_pins(file: Path = PINS_FILE) -> tuple[Pin, ...]:
     """
     try:
         with file.open("rb") as source:
-            text = source.read(MAX_FILE + 1)
+            text = source.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         raise DeviceAbsentError(str(file), "read pins", "no such file") from error
     except OSError as error:
         raise from_oserror(str(file), "read pins", error) from error
-    if len(text) > MAX_FILE:
-        raise RefusedError(str(file), "read pins", f"longer than {MAX_FILE} bytes")
     try:
-        table = tomllib.loads(text.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RefusedError(str(file), "read pins", f"not TOML: {error}") from error
+        table = parse_document(text, "the file", "file of pins")
+    except IntentError as error:
+        raise RefusedError(str(file), "read pins", str(error)) from error
     rows = table.get("image")
     if set(table) != {"image"} or not isinstance(rows, list):
         raise RefusedError(str(file), "read pins", "must hold [[image]] tables and nothing else")

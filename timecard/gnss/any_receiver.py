@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
-from timecard.errors import DeviceAbsentError, RefusedError, UnsupportedError
+from timecard.errors import DeviceAbsentError, ProtocolError, RefusedError, UnsupportedError
 from timecard.gnss.detect import BAUDS, detect
-from timecard.gnss.driver import Receiver, ReceiverDriver
+from timecard.gnss.driver import Capability, Receiver, ReceiverDriver
 from timecard.gnss.intent import GnssIntent
 from timecard.gnss.nmea_sentences import UtcOffset
 from timecard.gnss.receivers import RECEIVERS
@@ -24,6 +25,7 @@ from timecard.values import GnssEvent, ReceiverIdentity
 _LOG: Final = logging.getLogger(__name__)
 ATTEMPT_S: Final = 8.0
 """For the questions of all drivers at one rate."""
+LEFT_DELAY: Final = "takes {:g} ns out of its pulse, as it was set before: name the delay in [[delays]]"
 
 
 class _Health(Protocol):
@@ -64,6 +66,10 @@ class AnyReceiver:
         self.name = stream.name
         self.driver: ReceiverDriver | None = None
         """Of the receiver that was found; None before."""
+        self.left_delay_ns: float | None = None
+        """The cable delay that was found in the receiver, where the intent leaves it alone."""
+        self.delay_limit_ns = math.inf
+        """A receiver in which a larger one is found is refused: nobody counts on it."""
         self._stream = stream
         self._timebase = timebase
         self._intent = intent
@@ -95,13 +101,15 @@ class AnyReceiver:
             said = inner.health().warnings
         elif isinstance(inner, _WithWarnings):
             said = inner.warnings
-        return (*self._refused, *said)
+        left = (LEFT_DELAY.format(self.left_delay_ns),) if self.left_delay_ns else ()
+        return (*self._refused, *left, *said)
 
     def start(self) -> None:
         """Find the receiver if it is not known yet, identify it, and make it as the intent says.
 
         One that cannot be made so is used as it is, with a warning. Raises ``DeviceAbsentError`` and
-        ``UnsupportedError`` that say what was heard, and the errors of the line.
+        ``UnsupportedError`` that say what was heard, ``RefusedError`` for a delay above ``delay_limit_ns``,
+        and the errors of the line.
         """
         self._refused = ()
         inner, driver = self._found()
@@ -113,7 +121,10 @@ class AnyReceiver:
                     raise
                 self._refused = (f"used as it is configured: {error.operation}: {error.reason}",)
                 _LOG.warning("%s: %s", self.name, self._refused[0])
-                self._open(driver, None).start()
+                inner = self._open(driver, None)
+                inner.start()
+            if self._intent is not None and self._intent.cable_delay_ns is None:
+                self._note_delay(inner)
         except DeviceAbsentError:
             self._forget()
             raise
@@ -149,6 +160,29 @@ class AnyReceiver:
         if self._utc_offset is not None and isinstance(self._inner, _ToldUtcOnly):
             self._inner.use_utc_offset(self._utc_offset)
         return self._inner
+
+    def _note_delay(self, inner: Receiver) -> None:
+        """What would have to be changed for no delay at all is what there is; None where nobody can ask."""
+        self.left_delay_ns = None
+        if Capability.CONFIGURE not in inner.capabilities:
+            return
+        try:
+            plan = inner.plan(GnssIntent(cable_delay_ns=0, store="ram"))
+        except (RefusedError, UnsupportedError) as error:
+            _LOG.warning("%s: its cable delay is not known: %s", self.name, error.reason)
+            return
+        found = [change.before for change in plan.changes if change.setting == "cable_delay_ns"]
+        try:
+            self.left_delay_ns = float(found[0]) if found else 0.0
+        except ValueError as error:
+            raise ProtocolError(self.name, "read the cable delay", f"it is {found[0]!r}") from error
+        if not abs(self.left_delay_ns) <= self.delay_limit_ns:
+            raise RefusedError(
+                self.name,
+                "use GNSS receiver",
+                f"it takes {self.left_delay_ns:g} ns out of its pulse, which the bound does not count: name "
+                "the delay in [[delays]], or restart to have it counted",
+            )
 
     def _forget(self) -> None:
         if self._inner is not None:

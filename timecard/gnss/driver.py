@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from timecard.gnss.intent import GnssIntent, Plan
@@ -78,3 +79,7 @@ class ReceiverDriver:
     """Ask who is there at the present rate, in at most 3 s; nothing that is sent changes a setting."""
     open: Callable[[ByteStream, Timebase, GnssIntent | None], Receiver]
     """``None``: use the receiver as it is configured."""
+    poll_messages: Mapping[str, Sequence[bytes]] = field(default_factory=lambda: MappingProxyType({}))
+    """What asks for a topic of a status (its name in ``timecard.gnss.picture.TOPICS``) that does not come by
+    itself: whole frames, which change no setting. The answers come with ``poll``. Left out: it is only
+    listened to."""

@@ -30,7 +30,6 @@ from timecard.toml_reader import IntentError, Table, parse_document, read_docume
 PROFILES: Final = {"time-card": TIME_CARD}
 _ECEF: Final = ("x_m", "y_m", "z_m")
 _LLH: Final = ("latitude_deg", "longitude_deg", "height_m")
-_FLAGS: Final = ("antenna_supply", "antenna_watch", "jamming_watch")
 _EARTH_M: Final = 6_400_000.0
 
 
@@ -64,24 +63,36 @@ def read_table(table: Table) -> GnssIntent:
     profile = table.text("profile", choices=tuple(PROFILES))
     base = PROFILES[profile] if profile else GnssIntent()
     intent = replace(
-        base,
-        signals=_signals(table) if "signals" in table else base.signals,
+        read_settings(table, base),
         position=_position(table, base),
         cable_delay_ns=table.whole("cable_delay_ns", -32_768, 32_767, base.cable_delay_ns),
-        pulse=_pulse(table, base),
-        rate_hz=_rate(table, base),
-        elevation_mask_deg=table.whole("elevation_mask_deg", -90, 90, base.elevation_mask_deg),
-        **{name: table.maybe(name, getattr(base, name)) for name in _FLAGS},
-        dynamics=cast(Dynamics | None, table.text("dynamics", base.dynamics, choices=get_args(Dynamics))),
-        utc_standard=cast(
-            UtcStandard | None, table.text("utc_standard", base.utc_standard, choices=get_args(UtcStandard))
-        ),
         messages=cast(Any, table.text("messages", base.messages, choices=("time-card",))),
-        baud=table.whole("baud", 1_200, 3_000_000, base.baud),
         store=cast(Store, table.text("store", base.store, choices=get_args(Store)) or base.store),
     )
     table.finish()
     return intent
+
+
+def read_settings(table: Table, base: GnssIntent) -> GnssIntent:
+    """``base`` with the keys that ``[gnss]`` has in common with ``[receiver]`` of a card's intent.
+
+    Problems are noted at the table, which may have further keys.
+    """
+    return replace(
+        base,
+        signals=_signals(table) if "signals" in table else base.signals,
+        pulse=_pulse(table, base),
+        rate_hz=_rate(table, base),
+        elevation_mask_deg=table.whole("elevation_mask_deg", -90, 90, base.elevation_mask_deg),
+        antenna_supply=table.maybe("antenna_supply", base.antenna_supply),
+        antenna_watch=table.maybe("antenna_watch", base.antenna_watch),
+        jamming_watch=table.maybe("jamming_watch", base.jamming_watch),
+        dynamics=cast(Dynamics | None, table.text("dynamics", base.dynamics, choices=get_args(Dynamics))),
+        utc_standard=cast(
+            UtcStandard | None, table.text("utc_standard", base.utc_standard, choices=get_args(UtcStandard))
+        ),
+        baud=table.whole("baud", 1_200, 3_000_000, base.baud),
+    )
 
 
 def _rate(table: Table, base: GnssIntent) -> int | None:

@@ -35,8 +35,6 @@ class Topic(NamedTuple):
     """So long it is waited for."""
     capability: Capability | None
     """A receiver without it is not waited for; None: every receiver tells."""
-    polls: tuple[int, ...]
-    """u-blox messages (class and id) that tell it when they are asked for."""
     told: Callable[[ReceiverPicture], bool]
 
 
@@ -92,13 +90,13 @@ def _rf(name: str) -> Callable[[ReceiverPicture], bool]:
 
 
 TOPICS: Final = (
-    Topic("time", ONCE_S, None, (0x0107,), _heard(GnssFix)),
-    Topic("pulse", ONCE_S, Capability.SAWTOOTH, (0x0D01,), _heard(PulseLabel)),
-    Topic("leap seconds", ONCE_S, Capability.LEAP_ANNOUNCED, (0x0126,), _heard(LeapInfo)),
-    Topic("position", ONCE_S, None, (0x0107,), _heard(AntennaPosition)),
-    Topic("survey", SLOW_S, Capability.SURVEY, (0x0D04,), _heard(SurveyStatus)),
-    Topic("signals", SLOW_S, Capability.SIGNALS, (0x0143, 0x0135), _heard(SignalView, SatelliteView)),
-    Topic("antenna", SLOW_S, Capability.ANTENNA, (0x0A38,), _rf("antenna")),
-    Topic("jamming", SLOW_S, Capability.JAMMING, (0x0A38,), _rf("jamming")),
-    Topic("spoofing", SLOW_S, Capability.SPOOFING, (0x0103,), _rf("spoofing")),
+    Topic("time", ONCE_S, None, _heard(GnssFix)),
+    Topic("pulse", ONCE_S, Capability.SAWTOOTH, _heard(PulseLabel)),
+    Topic("leap seconds", ONCE_S, Capability.LEAP_ANNOUNCED, _heard(LeapInfo)),
+    Topic("position", ONCE_S, None, _heard(AntennaPosition)),
+    Topic("survey", SLOW_S, Capability.SURVEY, _heard(SurveyStatus)),
+    Topic("signals", SLOW_S, Capability.SIGNALS, _heard(SignalView, SatelliteView)),
+    Topic("antenna", SLOW_S, Capability.ANTENNA, _rf("antenna")),
+    Topic("jamming", SLOW_S, Capability.JAMMING, _rf("jamming")),
+    Topic("spoofing", SLOW_S, Capability.SPOOFING, _rf("spoofing")),
 )

@@ -1,7 +1,8 @@
 """Another rate for the line to a u-blox receiver, and back when it is not heard there.
 
-The acknowledgement of a new rate may come at the old one or at the new one, so nothing is concluded from it:
-MON-VER is asked at the new rate. Nothing is stored until the receiver was heard there.
+The line is tried first: a receiver at a rate that the line cannot make is lost. The acknowledgement of a new
+rate may come at the old one or at the new one, so nothing is concluded from it: MON-VER is asked at the new
+rate. Nothing is stored until the receiver was heard there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from timecard.errors import DeviceTimeoutError, RefusedError
+from timecard.gnss.line_rate import try_rate
 from timecard.gnss.ublox_line import Answer, UbloxLine
 from timecard.protocols import RateStream
 
@@ -31,6 +33,10 @@ def switch_baud(
     if not isinstance(line.stream, RateStream):
         return "baud: the rate of this line cannot be changed from here"
     line_baud = line.stream.baud
+    try:
+        try_rate(line.stream, new)
+    except RefusedError as error:
+        return f"baud: {error.reason}"
     if tell(new) is Answer.REFUSED:
         return f"baud = {new} was refused"
     problem = f"baud: the receiver was not heard at {new}"
@@ -39,8 +45,6 @@ def switch_baud(
             if keep():
                 return None
             problem = f"baud = {new} is not what was read back"
-    except RefusedError as error:
-        problem = f"baud: {error.reason}"  # this line has no such rate
     except DeviceTimeoutError as error:
         problem = f"baud: heard at {new}, then no more: {error.reason}"
     # It may hear at the new rate without being heard, so it is told there first.

@@ -49,16 +49,6 @@ class Attribute(Generic[T]):
     """An empty read is an answer: there is no result."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BinaryAttribute:
-    """One binary attribute: read and written as a whole."""
-
-    name: str
-    size: int
-    rule: str
-    drivers: str
-
-
 def _shown(name: str, unit: str, *, drivers: str = ALL, directory: str = "") -> Attribute[int]:
     return Attribute(name=name, parse=text.integer, unit=unit, directory=directory, drivers=drivers)
 
@@ -214,16 +204,3 @@ ATTRIBUTES: Final[Mapping[str, Attribute[Any]]] = MappingProxyType(
     {f"{row.directory}/{row.name}" if row.directory else row.name: row for row in _ROWS}
 )
 """By name, with the directory (without its number) in front: ``sma1``, ``gen/signal``, ``tty/ttyMAC``."""
-
-DISCIPLINING_CONFIG: Final = BinaryAttribute(
-    name="disciplining_config", size=144, rule="exactly 144 bytes at once", drivers="ART, every driver"
-)
-TEMPERATURE_TABLE: Final = BinaryAttribute(
-    name="temperature_table", size=368, rule="exactly 368 bytes at once", drivers="ART, every driver"
-)
-CONFIG: Final = BinaryAttribute(
-    name="config", size=4096, rule="whole or part, offset a multiple of 4096; needs the flash", drivers=V2
-)
-BINARIES: Final = MappingProxyType(
-    {row.name: row for row in (DISCIPLINING_CONFIG, TEMPERATURE_TABLE, CONFIG)}
-)

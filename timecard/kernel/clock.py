@@ -28,7 +28,6 @@ from timecard.values import CrossTimestamp
 
 SLEW_LIMIT_NS: Final = 50_000_000
 """From here on an adjustment is a step."""
-SLEW_S: Final = 1.0
 SETTLE_S: Final = 1.01
 ALL_ONES_NS: Final = 0xFFFF_FFFF * NS_PER_S + 0xFFFF_FFFF
 """What the driver makes of a card that answers all ones."""
@@ -77,13 +76,6 @@ class KernelClock:
             return self._device.read(a.TS_WINDOW_ADJUST)
         except TimeCardError:
             return None
-
-    def clear_window_adjust(self) -> None:
-        """Write 0 into ``ts_window_adjust``.
-
-        Cures phc2sys and chrony as well, until the driver is loaded anew.
-        """
-        self._device.write(a.TS_WINDOW_ADJUST, 0)
 
     # --- setting ---
 

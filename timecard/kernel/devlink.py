@@ -106,7 +106,7 @@ def devlink_flash(
     """Have the driver write a headered file; returns when it is done.
 
     ``file_name`` is relative to ``/lib/firmware`` (the kernel loads it). The caller has made sure that the
-    card has an MTD: without one drivers before 6.12 follow a bad pointer when vectors were short.
+    card has an MTD, as ``KernelCard.devlink_flash`` does.
     ``RefusedError`` carries the driver's last words.
     """
     operation = f"devlink flash {file_name}"

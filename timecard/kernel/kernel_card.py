@@ -6,7 +6,7 @@ Opening has no side effect. What the driver does not show raises ``UnsupportedEr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,7 @@ from timecard.kernel import attributes as a
 from timecard.kernel import shown
 from timecard.kernel.clock import KernelClock
 from timecard.kernel.debugfs import DebugFolder
-from timecard.kernel.devlink import DevlinkInfo, devlink_info
+from timecard.kernel.devlink import DevlinkInfo, FlashProgress, devlink_flash, devlink_info
 from timecard.kernel.driver import DRIVER, driver_facts, generators_are_safe
 from timecard.kernel.edges import EdgeQueue, KernelTimestamper
 from timecard.kernel.generators import KernelCounter, KernelGenerator
@@ -162,6 +162,16 @@ class KernelCard:
         """What devlink says; raises ``UnsupportedError`` without."""
         return devlink_info(self.address)
 
+    def devlink_flash(
+        self, file_name: str, progress: Callable[[FlashProgress], None] = lambda _: None
+    ) -> None:
+        """Have the driver write a headered file of ``/lib/firmware``.
+
+        Raises ``UnsupportedError`` without an MTD: drivers before 6.12 follow a bad pointer then.
+        """
+        self.flash().close()
+        devlink_flash(self.address, file_name, progress)
+
     def image(self) -> ImageVersion:
         """Which FPGA image runs; only devlink tells."""
         if self._image is None:
@@ -199,10 +209,6 @@ class KernelCard:
     def force_pps_source(self, source: PpsSource | None) -> None:
         """Give the clock's servo this pulse; mainline cannot. The driver clears the rest of that word."""
         self.device.write(a.HOLDOVER, 0 if source is None else source.value)
-
-    def set_tod_correction_s(self, seconds: int) -> None:
-        """Seconds that the time-of-day slave adds to what it parsed."""
-        self.device.write(a.TOD_CORRECTION, seconds)
 
     # --- connection ---
 

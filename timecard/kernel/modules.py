@@ -42,11 +42,6 @@ CONFIG_OF: Final = {
 """The kernel option that builds a module, for what to ask the distribution for."""
 
 
-def needed_modules(board: Board) -> tuple[str, ...]:
-    """Every module that the board's devices need, in the order in which they depend on one another."""
-    return ("ptp_ocp", *identity_modules(board), *flash_modules(board))
-
-
 def identity_modules(board: Board) -> tuple[str, ...]:
     """Without these the EEPROM stays unread and ``serialnum`` zero."""
     return (board.i2c.kind.value, "at24")

@@ -190,13 +190,6 @@ class Phc:
         """No output any more."""
         self._perout(f"stop PEROUT {channel}", channel, 0, 0, 0, PeroutFlag(0))
 
-    def enable_pps(self, on: bool) -> None:
-        """Feed the kernel's PPS source from this clock."""
-        try:
-            fcntl.ioctl(self._fd, abi.PTP_ENABLE_PPS, int(on))
-        except OSError as error:
-            raise self._failed("enable PPS", error) from error
-
     def pin(self, index: int) -> Pin:
         """One pin."""
         data = bytearray(abi.PIN.pack(b"", index, 0, 0))

@@ -43,7 +43,6 @@ PLAIN_SIZE: Final = SAMPLES_HEADER.size + (2 * MAX_SAMPLES + 1) * TIME.size
 PTP_CLOCK_GETCAPS: Final = _request(_READ, 1, CAPS.size)
 PTP_EXTTS_REQUEST: Final = _request(_WRITE, 2, EXTTS.size)
 PTP_PEROUT_REQUEST: Final = _request(_WRITE, 3, PEROUT.size)
-PTP_ENABLE_PPS: Final = _request(_WRITE, 4, 4)
 PTP_SYS_OFFSET: Final = _request(_WRITE, 5, PLAIN_SIZE)
 PTP_PIN_GETFUNC: Final = _request(_READ | _WRITE, 6, PIN.size)
 PTP_PIN_SETFUNC: Final = _request(_WRITE, 7, PIN.size)
@@ -51,15 +50,8 @@ PTP_SYS_OFFSET_PRECISE: Final = _request(_READ | _WRITE, 8, PRECISE.size)
 PTP_SYS_OFFSET_EXTENDED: Final = _request(_READ | _WRITE, 9, EXTENDED_SIZE)
 SECOND_FORM: Final = 9
 """The second form of a request, which knows flags, has a number that is this much higher."""
-PTP_CLOCK_GETCAPS2: Final = PTP_CLOCK_GETCAPS + SECOND_FORM
 PTP_EXTTS_REQUEST2: Final = PTP_EXTTS_REQUEST + SECOND_FORM
 PTP_PEROUT_REQUEST2: Final = PTP_PEROUT_REQUEST + SECOND_FORM
-PTP_ENABLE_PPS2: Final = PTP_ENABLE_PPS + SECOND_FORM
-PTP_SYS_OFFSET2: Final = PTP_SYS_OFFSET + SECOND_FORM
-PTP_PIN_GETFUNC2: Final = PTP_PIN_GETFUNC + SECOND_FORM
-PTP_PIN_SETFUNC2: Final = PTP_PIN_SETFUNC + SECOND_FORM
-PTP_SYS_OFFSET_PRECISE2: Final = PTP_SYS_OFFSET_PRECISE + SECOND_FORM
-PTP_SYS_OFFSET_EXTENDED2: Final = PTP_SYS_OFFSET_EXTENDED + SECOND_FORM
 
 QUEUE: Final = 128
 """Events that the kernel keeps for a reader; the oldest are lost beyond."""

@@ -27,8 +27,6 @@ MAX_COMMAND_NS: Final = 49_000_000
 COMMAND_AT_NS: Final = NS_PER_S // 2
 """Of the card's second: pulses are latched at its begin."""
 EARLY_NS: Final = 2_000_000
-LATENCY_S: Final = 1.0
-"""A new frequency acts from the next command on."""
 
 
 class AdjustableClock(Protocol):

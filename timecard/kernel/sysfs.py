@@ -21,7 +21,7 @@ from timecard.errors import (
     UnsupportedError,
     from_oserror,
 )
-from timecard.kernel.attributes import FREQ, GEN, Attribute, BinaryAttribute
+from timecard.kernel.attributes import FREQ, GEN, Attribute
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class SysfsDevice:
         self.name = path.name
         self._driver = driver
 
-    def has(self, attribute: Attribute[T] | BinaryAttribute, number: int | None = None) -> bool:
+    def has(self, attribute: Attribute[T], number: int | None = None) -> bool:
         """Whether the attribute is there now."""
         return self._path(attribute, number).exists()
 
@@ -79,27 +79,6 @@ class SysfsDevice:
             self._path(attribute, number), operation, attribute.write(value).encode("ascii"), attribute.rule
         )
 
-    def read_binary(self, attribute: BinaryAttribute) -> bytes:
-        """All bytes of a binary attribute."""
-        operation = f"read {attribute.name}"
-        data = self._read(self.path / attribute.name, operation, attribute.size)
-        if len(data) != attribute.size:
-            raise ProtocolError(
-                self.name, operation, f"{len(data)} bytes, where {attribute.size} were expected"
-            )
-        return data
-
-    def write_binary(self, attribute: BinaryAttribute, data: bytes) -> None:
-        """Write it as a whole, in one call."""
-        operation = f"write {attribute.name}"
-        if len(data) != attribute.size:
-            raise RefusedError(
-                self.name,
-                operation,
-                f"{len(data)} bytes, it takes exactly {attribute.size} ({attribute.rule})",
-            )
-        self._write(self.path / attribute.name, operation, data, attribute.rule)
-
     @property
     def gone(self) -> bool:
         """The class device is not there any more: card removed, or driver unbound."""
@@ -107,12 +86,12 @@ class SysfsDevice:
 
     # --- internals ---
 
-    def _path(self, attribute: Attribute[T] | BinaryAttribute, number: int | None) -> Path:
+    def _path(self, attribute: Attribute[T], number: int | None) -> Path:
         return self.path / self._label(attribute, number)
 
     @staticmethod
-    def _label(attribute: Attribute[T] | BinaryAttribute, number: int | None) -> str:
-        if isinstance(attribute, BinaryAttribute) or not attribute.directory:
+    def _label(attribute: Attribute[T], number: int | None) -> str:
+        if not attribute.directory:
             return attribute.name
         if attribute.directory in (GEN, FREQ):
             if number is None:

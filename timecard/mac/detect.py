@@ -20,7 +20,7 @@ from timecard.errors import (
     RefusedError,
     UnsupportedError,
 )
-from timecard.mac.driver import Oscillator, OscillatorDriver
+from timecard.mac.driver import I2cPort, Oscillator, OscillatorDriver
 from timecard.mac.oscillators import OSCILLATORS
 from timecard.mac.wear import WearLedger
 from timecard.protocols import ByteStream
@@ -35,6 +35,14 @@ QUIET_S: Final = 0.25
 DRAIN_S: Final = 1.5
 """A line that never falls silent is probed all the same."""
 ROUNDS: Final = 2
+NOT_THIS_PART: Final = (
+    DeviceAbsentError,
+    DeviceTimeoutError,
+    ProtocolError,
+    RefusedError,
+    UnsupportedError,
+)
+"""What a driver stumbles over when another part answers; a lost line is none of these."""
 PAUSE_S: Final = 3.0
 """An SA5X that has just been switched on takes this long to answer."""
 _SAMPLE: Final = 96
@@ -103,11 +111,35 @@ def detect(
     )
 
 
+def detect_i2c(
+    port: I2cPort,
+    timebase: Timebase,
+    *,
+    expected: str | None = None,
+    drivers: Iterable[OscillatorDriver] | None = None,
+) -> tuple[Oscillator, OscillatorIdentity]:
+    """The oscillator on an I2C bus, opened: the first driver that knows its part, ``expected`` before others.
+
+    Raises ``DeviceAbsentError`` that says what each family missed.
+    """
+    known = OSCILLATORS.values() if drivers is None else drivers
+    missed: list[str] = []
+    for driver in sorted(known, key=lambda each: (each.family != expected, each.order)):
+        if driver.open_i2c is None or (driver.only_by_name and driver.family != expected):
+            continue
+        part = driver.open_i2c(port, timebase)
+        try:
+            return part, part.identify()
+        except NOT_THIS_PART as error:
+            missed.append(f"{driver.family}: {error.reason}")
+    raise DeviceAbsentError(port.name, "identify oscillator", "; ".join(missed) or "no driver for this bus")
+
+
 def _probed(driver: OscillatorDriver, stream: ByteStream, timebase: Timebase) -> OscillatorIdentity | None:
     """A lost line is an error; whatever else a probe stumbles over is another part's answer."""
     try:
         return driver.probe(stream, timebase) if driver.probe is not None else None
-    except (DeviceAbsentError, DeviceTimeoutError, ProtocolError, RefusedError, UnsupportedError) as error:
+    except NOT_THIS_PART as error:
         _LOG.info("probe for %s: %s", driver.family, error)
         return None
 

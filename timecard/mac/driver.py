@@ -159,7 +159,10 @@ class OscillatorDriver:
     timescale_model: str | None = None
     """The appliance's model of its noise (``appliance.timescale.models``); None: nobody characterised it."""
     open_i2c: Callable[[I2cPort, Timebase], Oscillator] | None = None
-    """For parts on the I2C bus instead of a serial port."""
+    """For parts on the I2C bus instead of a serial port. The driver's ``identify`` is asked who is there: it
+    speaks to the part's own addresses only, and sends nothing but the number of a register to read."""
+    only_by_name: bool = False
+    """Nothing on its bus tells it from another family: it is taken only where it is asked for by name."""
 
 
 NO_PULSE_REASON: Final = "no input pulse, or no phase meter running: how far it would jump is not known"

@@ -48,6 +48,8 @@ Ioctl = Callable[[int, int, bytearray], int]
 class DeviceWords:
     """``Mro50Words`` by ioctl."""
 
+    can_save = True
+
     def __init__(self, path: Path, ioctl: Ioctl = fcntl.ioctl) -> None:
         """Open it and connect the part to the driver's registers, not to its serial port."""
         self.name = f"mRO-50 ({path})"

@@ -33,6 +33,8 @@ class SerialWords:
     The card must have connected the port to the part first (ART: board configuration word 1).
     """
 
+    can_save = False
+
     def __init__(self, stream: ByteStream, timebase: Timebase) -> None:
         self.name = stream.name
         self._line = TextLine(stream, timebase, end=b"\n\n", max_bytes=256)

@@ -34,7 +34,9 @@ def has_the_part(bus: RegisterBus) -> bool:
 
 
 class Mro50Bridge:
-    """Read and set the oscillator's words. ``ENABLE`` has no effect in the first 31 s after power-on."""
+    """``Mro50Words`` by registers. ``ENABLE`` has no effect in the first 31 s after power-on."""
+
+    can_save = True
 
     def __init__(self, bus: RegisterBus, timebase: Timebase) -> None:
         if not bus.board.has("osc"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
@@ -19,7 +20,7 @@ from timecard.card_values import (
     SelectorStatus,
     TodStatus,
 )
-from timecard.errors import UnsupportedError
+from timecard.errors import TimeCardError, UnsupportedError
 from timecard.pcie import pulse_ports, status
 from timecard.pcie.bus import device_serial, fifo_overflows, serial_text
 from timecard.pcie.clock import RegisterClock
@@ -31,7 +32,7 @@ from timecard.pcie.i2c import I2cMaster, open_i2c
 from timecard.pcie.i2c_axi import AxiI2c
 from timecard.pcie.interrupts import Interrupts
 from timecard.pcie.memory import chip_at, memory_on, read_identity
-from timecard.pcie.mro50_bridge import Mro50Bridge
+from timecard.pcie.mro50_bridge import Mro50Bridge, has_the_part
 from timecard.pcie.nor_flash import open_flash
 from timecard.pcie.sma import sma_routing
 from timecard.pcie.timestamper import Timestamper
@@ -81,6 +82,8 @@ class RegisterCard:
         self._timestampers: dict[str, Timestamper] = {}
         self._serial: dict[Role, UartStream | PumpedUart] = {}
         self._bridge: Mro50Bridge | None = None
+        self._bridge_had_it = False
+        """The MAC port that is open took the oscillator from its bridge, which is to have it back."""
         self._i2c_master: I2cMaster | None = None
         self._oscillator_i2c: I2cMaster | None = None
 
@@ -141,10 +144,6 @@ class RegisterCard:
     def pps_input(self) -> pulse_ports.PulsePort:
         """Settings of the pulse that the clock's servo follows."""
         return pulse_ports.PulsePort(self.bus, "pps_to_clk")
-
-    def pps_output(self) -> pulse_ports.PulsePort:
-        """Settings of the clock's own pulse (``PHC`` on a connector)."""
-        return pulse_ports.PulsePort(self.bus, "pps_to_ext")
 
     def gpio(self) -> BoardGpio:
         """Lines of the board."""
@@ -227,10 +226,6 @@ class RegisterCard:
         """Give the clock's servo this pulse; None: the best one present."""
         pulse_ports.force_pps_source(self.bus, source)
 
-    def set_tod_correction_s(self, seconds: int) -> None:
-        """Seconds that the time-of-day slave adds to what it parsed."""
-        pulse_ports.set_tod_correction_s(self.bus, seconds)
-
     def clear_pps_errors(self) -> None:
         """Clear the sticky errors of the pulse input; one that persists comes back within a second."""
         status.clear_pps_errors(self.bus)
@@ -243,10 +238,14 @@ class RegisterCard:
         return getattr(self.bus, "lost", None)
 
     def close(self) -> None:
-        """Close the bus. The clock goes on as it is."""
+        """Close the bus. The clock goes on as it is; ART's oscillator is where it was before."""
         for stream in self._serial.values():
             if isinstance(stream, PumpedUart):
                 stream.close()
+        if self._bridge_had_it:
+            self._bridge_had_it = False
+            with contextlib.suppress(TimeCardError):  # the card may be gone
+                self._connect_mac_port(False)
         close = getattr(self.bus, "close", None)
         if close is not None:
             close()
@@ -261,6 +260,10 @@ class RegisterCard:
 
     # --- internals ---
 
+    def _connect_mac_port(self, to_serial: bool) -> None:
+        """ART: whether the oscillator is connected to its serial port, or to its bridge."""
+        self.bus.write32(self.board.at("board_config", "mro50_serial_activate"), int(to_serial))
+
     def _open_serial(self, role: Role, baud: int | None) -> UartStream | PumpedUart:
         port = self.board.serial_ports.get(role)
         name = f"{role.name} UART"
@@ -271,7 +274,8 @@ class RegisterCard:
                 raise UnsupportedError(
                     self.name, f"open {name}", "the oscillator is connected to its bridge, which is open"
                 )
-            self.bus.write32(self.board.at("board_config", "mro50_serial_activate"), 1)
+            self._bridge_had_it = has_the_part(self.bus)
+            self._connect_mac_port(True)
         block = self.board.blocks[port.block]
         stream = UartStream(
             self.bus, self._timebase, block.offset, baud or port.baud, name, vector=block.vector

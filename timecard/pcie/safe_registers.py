@@ -37,6 +37,7 @@ _EFFECTS: Final = {
     ("sma_map2", "gpio1"): "connectors are routed anew; two at a time share this word",
     ("sma_map2", "gpio2"): "connectors are routed anew; two at a time share this word",
     ("tod", "ctrl"): "protocol and filters may only change while bit 0 is 0",
+    ("tod", "correction"): "seconds added to what was parsed; may only change while bit 0 of tod.ctrl is 0",
 }
 _ACCESS_EFFECTS: Final = {
     "W1C": "each 1 clears a bit",

@@ -18,12 +18,10 @@ from timecard.card_values import (
     PpsSlaveStatus,
     PpsSource,
     SelectorStatus,
-    SmaConnector,
     TodStatus,
 )
 from timecard.errors import UnsupportedError
 from timecard.pcie.bus import burst_reader
-from timecard.pcie.sma import sma_routing
 from timecard.pcie.words import core_version, present
 from timecard.protocols import RegisterBus
 
@@ -134,11 +132,6 @@ def read_tod(bus: RegisterBus) -> TodStatus:
         satellites_seen=satellites & 0xFF if seen_known else None,
         satellites_used=satellites >> 8 & 0xFF if seen_known else None,
     )
-
-
-def read_sma(bus: RegisterBus) -> tuple[SmaConnector, ...]:
-    """Direction and functions of the four connectors."""
-    return sma_routing(bus).read()
 
 
 def _read(bus: RegisterBus, block: str, registers: Sequence[str]) -> list[int]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timecard.bringup.intent_file import intent_from, load_delays, load_intent, parse_intent
-from timecard.bringup.toml_reader import MAX_FILE_BYTES, IntentError
 from timecard.card_values import GeneratorSettings
+from timecard.toml_reader import MAX_FILE_BYTES, IntentError
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "intent.toml"
 ROW = 'segment = "{}"\nvalue_ns = {}\nuncertainty_ns = 1\norigin = "test"\ncompensated_by = "{}"\n'
@@ -54,6 +54,7 @@ def test_an_empty_ledger_is_not_the_same_as_none() -> None:
             "[receiver.position]\nlatitude_deg = 91",
             ["receiver.position.latitude_deg", "longitude_deg: is missing"],
         ),
+        ("[oscillator]\nfamily = 'rubidium'", ["oscillator.family", "csac", "mro50", "rod2522", "sa5x"]),
         ("[[sma]]\nconnector = 5\ndirection = 'in'", ["sma[0].connector: got 5"]),
         ("[[sma]]\nconnector = 1\ndirection = 'out'\nfunctions = ['PSP']", ["sma[0].functions", "PSP"]),
         (
@@ -97,6 +98,17 @@ def test_an_empty_ledger_is_not_the_same_as_none() -> None:
             ["generator 1 is not enabled, but connector 1 shows GEN1"],
         ),
         ("[proof", ["line 1", "not valid TOML"]),
+        (
+            f"[proof]\nlimit_ns = 1{'0' * 310}",
+            ["proof.limit_ns: got 0x", "expected a number from 1 to 1e+06"],
+        ),
+        (f"[proof]\nlimit_ns = {'9' * 5_000}", ["not valid TOML: a number has too many digits"]),
+        (f"[proof]\nlimit_ns = 0x{'f' * 5_000}", ["proof.limit_ns: got 0xfff"]),
+        (f"[proof]\nseconds = -0x{'f' * 5_000}", ["not valid TOML"]),
+        (f"[card]\nid = 0x{'f' * 5_000}", ["card.id: got 0xfff"]),
+        (f"[selection]\npps = 0x{'f' * 5_000}", ["selection.pps: got 0xfff", "expected one of"]),
+        (f"[selection]\npps = {'[' * 5_000}", ["nested too deeply"]),
+        (f"[{'a.' * 5_000}a]", ["nested too deeply"]),
     ],
 )
 def test_what_is_wrong_is_named(text: str, words: list[str]) -> None:

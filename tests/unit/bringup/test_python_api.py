@@ -16,6 +16,10 @@ from timecard import api
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "python-api.md"
+OTHERS = (
+    *(ROOT / "docs" / name for name in ("firmware.md", "kernel-driver.md")),
+    *sorted((ROOT / "examples").glob("*.py")),
+)
 SOCKET = "/tmp/card.sock"
 
 
@@ -30,20 +34,23 @@ def socket(tmp_path: Path) -> Iterator[Path]:
 def test_every_block_of_the_document_runs(socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 7
+    assert len(blocks) >= 10
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block.replace(SOCKET, str(socket)), str(DOCUMENT), "exec"), names)
     assert "generator 1" in capsys.readouterr().out
 
 
-def test_all_names_exist_and_the_document_uses_no_other() -> None:
+def test_all_names_exist_and_a_users_documents_and_programs_use_no_other() -> None:
     for name in api.__all__:
         assert hasattr(api, name), name
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for line in re.findall(r"^from timecard\.api import (.*)$", text, re.MULTILINE):
-        assert {name.strip() for name in line.split(",")} <= set(api.__all__)
-    assert not re.search(r"^(from|import) timecard(?!\.api)", text, re.MULTILINE)
+    for document in (DOCUMENT, *OTHERS):
+        text = document.read_text(encoding="utf-8")
+        used = re.findall(r"^ *from timecard\.api import (.*)$", text, re.MULTILINE)
+        assert used, document
+        for line in used:
+            assert {name.strip() for name in line.split(",")} <= set(api.__all__), document
+        assert not re.search(r"^ *(from|import) timecard(?!\.api)", text, re.MULTILINE), document
 
 
 def test_the_version_is_a_version() -> None:

@@ -196,6 +196,7 @@ def test_phc_reads_compares_watches_and_steps(card: Path, run: Any) -> None:
     [
         (("phc", "set", "yesterday"), 2, "neither"),
         (("phc", "set", "2026-02-30T00:00:00"), 2, "neither"),
+        (("phc", "set", "9" * 5_000), 2, "neither"),
         (("phc", "source", "SUN"), 1, "SUN"),
         (("phc", "steer", "1e12"), 1, "beyond"),
         (("phc", "watch-edges", "--channel", "ts9"), 1, "no such channel"),

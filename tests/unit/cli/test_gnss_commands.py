@@ -74,7 +74,7 @@ def test_status_of_a_card_receiver(tmp_path: Path, run: Run) -> None:
     assert set(facts["cno_dbhz"]) >= {"GPS", "GAL"} or any(
         name.startswith("GPS ") for name in facts["cno_dbhz"]
     )
-    assert facts["settings"]["cable_delay_ns"] == 50
+    assert facts["settings"]["cable_delay_ns"] == 0
     assert "sawtooth" in facts["capabilities"]
 
 

@@ -148,6 +148,12 @@ def test_a_quartz_card_tells_its_temperature_once_the_pins_are_i2c(quartz: Path,
     assert (facts["part"]["family"], facts["way"], facts["capabilities"]) == ("quartz", "I2C", [])
     assert 20_000 < facts["status"]["temperature_mdegc"] < 60_000
     assert facts["status"]["temperature_mdegc"] % 125 == 0
+    named = facts_of(run("mac", "status", "--family", "rod2522", *at, "--json"))
+    assert (named["part"]["family"], named["part"]["model"]) == ("rod2522", "ROD2522S2")
+    status, _, err = run("mac", "status", "--family", "sa5x", *at)
+    assert status == 1 and "quartz answers, not sa5x" in err
+    status, _, err = run("mac", "status", "--family", "rubidium", *at)
+    assert status == 2 and "rod2522" in err
     status, out, _ = run("mac", "status", *at)  # the card remembers
     assert status == 0 and "temperature" in out and "degC" in out
     assert run("mac", "steer", "1", *at)[0] == 3

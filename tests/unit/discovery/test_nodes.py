@@ -117,6 +117,42 @@ def test_a_node_of_nobody_has_no_properties(tmp_path: Path) -> None:
     assert set(below) == {"TIMECARD_ID", "TIMECARD_DEVICE"}
 
 
+def in_group(sysfs: Path, address: str, group: str, driver: str) -> None:
+    """A device of an IOMMU group and the driver that has it."""
+    device = sysfs / "devices/pci0000:00" / address
+    device.mkdir(parents=True, exist_ok=True)
+    devices = sysfs / "kernel/iommu_groups" / group / "devices"
+    devices.mkdir(parents=True, exist_ok=True)
+    (devices / address).symlink_to(device)
+    (device / "iommu_group").symlink_to(devices.parent)
+    if not (device / "driver").exists():
+        (sysfs / "bus/pci/drivers" / driver).mkdir(parents=True, exist_ok=True)
+        (device / "driver").symlink_to(sysfs / "bus/pci/drivers" / driver)
+
+
+@pytest.mark.parametrize(
+    ("driver", "other", "link"),
+    [
+        ("vfio-pci", None, True),
+        ("vfio-pci", "pcieport", True),
+        ("vfio-pci", "vfio-pci", False),
+        ("ptp_ocp", None, False),
+    ],
+)
+def test_the_iommu_group_of_a_card_alone_is_the_cards_node(
+    tmp_path: Path, driver: str, other: str | None, link: bool
+) -> None:
+    fake = FakeCard(address="0000:01:00.0", driver=driver)
+    add_card(tmp_path, fake)
+    in_group(tmp_path, fake.address, "12", driver)
+    if other is not None:
+        in_group(tmp_path, "0000:00:1c.0", "12", other)
+    (card,) = list_cards(sysfs=tmp_path)
+    assert (links(card, tmp_path).get("vfio") == "12") == link
+    found = properties("/devices/virtual/vfio/12", tmp_path)
+    assert found.get("TIMECARD_LINK") == (f"timecard/{card.id}/vfio" if link else None)
+
+
 def test_the_rules_call_this_interpreter() -> None:
     assert 'IMPORT{program}="/opt/python -m timecard.udev %p"' in rules("/opt/python")
     assert "@" not in rules("/opt/python")

@@ -89,6 +89,29 @@ def test_a_file_that_is_wrong_is_refused_by_field(
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("coarse_equilibrium", "1" + "0" * 400),
+        ("coarse_equilibrium", "[" * 900 + "]" * 900),
+        ("ctrl_load_nodes", "[" + "1" + "0" * 400 + "]"),
+        ("ctrl_load_nodes", "[1e39, NaN]"),
+        ("calibration_valid", "1" + "0" * 400),
+        ("temperature_table", "[1" + "0" * 400 + "]"),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_short_line(field: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "backup.json"
+    values = saved(FakeCard(ART), path)
+    del values["hex"]["disciplining_config"], values["hex"]["temperature_table"]
+    parameters = values["parameters"]
+    (parameters if field in parameters else parameters["disciplining_config"])[field] = "HERE"
+    path.write_text(json.dumps(values).replace('"HERE"', text))
+    with pytest.raises(RefusedError, match=r"backup\.json") as caught:
+        load_backup(path)
+    assert len(str(caught.value)) < 1_000
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b" " * (1 << 20) + b"{}"])
 def test_a_file_that_is_no_backup_at_all(raw: bytes, tmp_path: Path) -> None:
     path = tmp_path / "backup.json"
@@ -107,6 +130,30 @@ def test_backups_of_another_board_or_card_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="of card F00000002, this is card F00000001"):
         restore(as_card(art), new_backup(other), tmp_path / "journal")
     assert not (tmp_path / "journal").exists()
+
+
+@pytest.mark.parametrize("unknown", ["card", "backup", "both"])
+def test_without_a_serial_number_the_ids_of_the_cards_decide(unknown: str, tmp_path: Path) -> None:
+    """A record of text gives no serial number; another card's calibration must not come that way."""
+    card, other = FakeCard(ART), FakeCard(ART)
+    other.id = "other-card"
+    text = b"oscillator=mRO50\n".ljust(32, b"\0")
+    for each in (card, other):
+        if unknown in ("both", "card" if each is card else "backup"):
+            each.world.chips[0x50].memory[0x200:0x220] = text
+    assert None in (card.identity().serial, other.identity().serial)
+    before = bytes(card.world.chips[0x50].memory)
+    with pytest.raises(RefusedError, match=r"is of card other-card, this is test-card.*--same-card"):
+        restore(as_card(card), new_backup(other), tmp_path / "journal")
+    assert bytes(card.world.chips[0x50].memory) == before
+    assert not (tmp_path / "journal").exists()
+    assert restore(as_card(card), new_backup(other), tmp_path / "journal", same_card=True).changed
+
+
+def test_nobody_can_vouch_against_serial_numbers(tmp_path: Path) -> None:
+    other = FakeCard(ART, EepromOptions(product_serial="F00000002"))
+    with pytest.raises(RefusedError, match="of card F00000002"):
+        restore(as_card(FakeCard(ART)), new_backup(other), tmp_path / "journal", same_card=True)
 
 
 @pytest.mark.parametrize("board", [FB, ADVA], ids=lambda board: board.name)
@@ -196,7 +243,7 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_any_file_is_loaded_or_refused(data: st.DataObject, tmp_path: Path) -> None:
     path = tmp_path / "backup.json"

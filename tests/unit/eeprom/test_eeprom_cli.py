@@ -50,7 +50,12 @@ def test_backup_edit_restore(
     values["parameters"]["temperature_table"][8] = 23_456
     del values["hex"]["disciplining_config"], values["hex"]["temperature_table"]
     file.write_text(json.dumps(values))
-    status, out, error = run(capsys, "restore", str(file), "--vfio-user", str(card), "--json")
+    unknown = tmp_path / "unknown.json"
+    unknown.write_text(json.dumps(values | {"serial": None, "card": "another"}))
+    status, _, error = run(capsys, "restore", str(unknown), "--vfio-user", str(card))
+    assert status == 1 and "--same-card" in error
+    argv = ("restore", str(unknown), "--same-card", "--vfio-user", str(card), "--json")
+    status, out, error = run(capsys, *argv)
     assert (status, error) == (0, "")
     assert json.loads(out) == {"changed": ["temperature_table"], "converted": False}
     status, out, _ = run(capsys, "restore", str(file), "--vfio-user", str(card))

@@ -20,7 +20,8 @@ from timecard.firmware.bitstream import IDCODES, SYNC, read_bitstream
 from timecard.firmware.header import Header, crc16, read_header, with_header
 from timecard.firmware.journal import APPLY, Job, StateFolder, state_folder
 from timecard.firmware.layout import STARTS, is_xilinx
-from timecard.firmware.pins import MAX_FILE, find_pin, make_pin, read_pins
+from timecard.firmware.pins import find_pin, make_pin, read_pins
+from timecard.toml_reader import MAX_FILE_BYTES
 
 # --- header ---
 
@@ -127,7 +128,9 @@ BAD_PINS: dict[str, str | bytes] = {
     "an unknown board": PIN.replace('"litepcie"', '"acme"'),
     "no boards": PIN.replace('["fb", "litepcie"]', "[]"),
     "one board as text": PIN.replace('["fb", "litepcie"]', '"fb"'),
-    "too long": "#" * (MAX_FILE + 1),
+    "too long": "#" * (MAX_FILE_BYTES + 1),
+    "a number of 5000 digits": PIN.replace('"0.28"', "9" * 5_000),
+    "nested too deeply": PIN.replace('"0.28"', "[" * 5_000),
 }
 
 

@@ -17,7 +17,7 @@ from timecard.errors import DeviceAbsentError, UnsupportedError
 from timecard.gnss.driver import Capability, ReceiverDriver
 from timecard.gnss.intent import Change, Plan
 from timecard.timescale import NS_PER_S
-from timecard.values import FixType, GnssFix, ReceiverIdentity
+from timecard.values import AntennaPosition, FixType, GnssFix, ReceiverIdentity
 
 
 class BenchReceiver:
@@ -63,6 +63,13 @@ class BenchReceiver:
             )
             for line in lines
             if line.startswith(b"T ") and line[2:].isdigit()
+        ] + [
+            AntennaPosition(
+                latitude_deg=float(line.split()[1]), longitude_deg=float(line.split()[2]), height_m=500.0,
+                sigma_m=None, read_mono_ns=now,
+            )
+            for line in lines
+            if line.startswith(b"P ")
         ]
 
     def plan(self, intent):
@@ -95,17 +102,21 @@ def probe(stream, timebase):
     return receiver.identity
 
 
-DRIVER = ReceiverDriver(name="bench", bauds=(19_200,), probe=probe, open=BenchReceiver)
+DRIVER = ReceiverDriver(name="bench", bauds=(19_200,), probe=probe, open=BenchReceiver,
+                        poll_messages={"position": (b"p",)})
 '''
 
 SCRIPT = '''
 import json
 from tests.unit.gnss.rated_wire import START_S, RatedWire, wire_to
+from timecard.cli.gnss_line import Found, Line
+from timecard.cli.gnss_status import look
 from timecard.emulator.world import VirtualTime
 from timecard.gnss.detect import detect
 from timecard.gnss.intent import GnssIntent, Pulse
 from timecard.gnss.receivers import RECEIVERS
 from timecard.timescale import NS_PER_S
+from timecard.values import AntennaPosition
 
 
 class Device:
@@ -123,6 +134,8 @@ class Device:
             self.said += b"?BENCH 1.0\\n"
         elif data == b"d":
             self.said += b"D%d\\n" % self.delay
+        elif data == b"p":
+            self.said += b"P 48.5 11.5\\n"
         elif data[:2] == b"d=":
             self.delay = int(data[2:])
             self.said += b"D%d\\n" % self.delay
@@ -147,6 +160,9 @@ receiver.undo(plan)
 events = []
 while len(events) < 3:
     events += receiver.poll(1.0)
+line = Line(place="bench", key="bench", stream=wire, timebase=wire.time, bauds=None)
+here = Found(line=line, driver=found.driver, receiver=receiver, identity=found.identity)
+unasked, asked = (look(here, ask=ask)[0].latest(AntennaPosition) for ask in (False, True))
 f9t = wire_to("f9t")
 print(json.dumps({
     "names": list(RECEIVERS),
@@ -154,6 +170,7 @@ print(json.dumps({
     "model": found.identity.model,
     "baud": found.baud,
     "delays": [after, device.delay],
+    "position": [unasked, asked and asked.latitude_deg],
     "unsupported": plan.unsupported,
     "steps": [b.epoch_tai_ns - a.epoch_tai_ns for a, b in zip(events, events[1:])],
     "ours": detect(f9t, f9t.time).driver.name,
@@ -171,6 +188,7 @@ def test_one_file_makes_a_receiver(tmp_path: Path) -> None:
     assert found["names"] == ["ublox", "ublox-legacy", "septentrio", "bench", "nmea"], "the listener is last"
     assert (found["driver"], found["model"], found["baud"]) == ("bench", "BENCH", 19_200)
     assert found["delays"] == [41, 40]
+    assert found["position"] == [None, 48.5], "the driver says how its receiver is asked"
     assert found["unsupported"] == ["pulse: it has none"]
     assert found["steps"] == [1_000_000_000] * 2
     assert found["ours"] == "ublox"

@@ -64,6 +64,9 @@ def test_a_place_may_be_given_either_way() -> None:
         ("[gnss.position]\nlatitude_deg=1.0\nx_m=1.0", "give either x_m, y_m, z_m or latitude_deg"),
         ("[gnss.pulse]\nwidth_us = 0", "gnss.pulse.width_us: got 0"),
         ("[gnss]\nbaud = ", "f.toml: line 2"),
+        (f"[gnss.survey]\nsigma_m = 1{'0' * 310}", r"gnss\.survey\.sigma_m: got 0x"),
+        (f"[gnss]\ndynamics = 0x{'f' * 5_000}", "gnss.dynamics: got 0xfff"),
+        (f"[gnss]\nrate_hz = {'9' * 5_000}", "f.toml: not valid TOML: a number has too many digits"),
     ],
 )
 def test_an_error_names_file_table_and_key(text: str, said: str) -> None:

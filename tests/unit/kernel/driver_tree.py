@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.sysfs_tree import FakeCard, add_card
 from timecard.boards import FB, Board
 from timecard.kernel.kernel_card import KernelCard
-from timecard.kernel.modules import needed_modules
+from timecard.kernel.modules import flash_modules, identity_modules
 from timecard.timebase import HostTimebase
 
 ADDRESS = "0000:01:00.0"
@@ -112,7 +112,8 @@ class Tree:
         if self.debugfs:
             self.write(self.sysfs / "kernel/debug/timecard/ocp0/summary", SUMMARY)
             self.write(self.sysfs / "kernel/debug/timecard/ocp0/tod_status", TOD_STATUS)
-        loaded = needed_modules(self.board) if self.modules is None else self.modules
+        needed = ("ptp_ocp", *identity_modules(self.board), *flash_modules(self.board))
+        loaded = needed if self.modules is None else self.modules
         self.write(
             self.proc / "modules", "".join(f"{m.replace('-', '_')} 4096 0 - Live 0x0\n" for m in loaded)
         )

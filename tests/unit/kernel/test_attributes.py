@@ -49,8 +49,6 @@ def test_the_table_has_every_attribute_of_every_driver(shared_dir: Path) -> None
     assert {f"tty/{n}" for n in facts["tty_dir_files"]} <= ours
     older = {"sma1_in", "sma2_in", "sma3_out", "sma4_out"}
     assert {n for n in ours if "/" not in n} - top - older == set()
-    sizes = {name: size for group in known["binary"].values() for name, size in group.items()}
-    assert {row.name: row.size for row in a.BINARIES.values()} == sizes
 
 
 @pytest.mark.parametrize(
@@ -184,18 +182,6 @@ def test_files_that_are_no_attributes(device: SysfsDevice, tmp_path: Path) -> No
     (device.path / "sma1").symlink_to(device.path / "sma1")
     with pytest.raises(TimeCardError):
         device.read(a.SMA[0])
-
-
-def test_binaries_are_read_and_written_whole(device: SysfsDevice) -> None:
-    put(device, "disciplining_config", bytes(range(144)))
-    assert device.read_binary(a.DISCIPLINING_CONFIG) == bytes(range(144))
-    device.write_binary(a.DISCIPLINING_CONFIG, b"\x01" * 144)
-    assert device.read_binary(a.DISCIPLINING_CONFIG) == b"\x01" * 144
-    with pytest.raises(RefusedError, match="exactly 144"):
-        device.write_binary(a.DISCIPLINING_CONFIG, b"\x01" * 143)
-    put(device, "temperature_table", b"\0" * 100)
-    with pytest.raises(ProtocolError, match="100 bytes"):
-        device.read_binary(a.TEMPERATURE_TABLE)
 
 
 @pytest.mark.parametrize("key", sorted(a.ATTRIBUTES))

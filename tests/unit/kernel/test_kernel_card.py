@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.kernel.driver_tree import ADDRESS, FB_TEXTS, SUMMARY, TOD_STATUS, Tree
+from timecard import api
 from timecard.boards import ADVA, ADVA_X1, ART, FB, Board, Role
 from timecard.card_values import GeneratorSettings, ImageVersion, PpsSource
 from timecard.errors import (
@@ -21,7 +22,7 @@ from timecard.errors import (
 )
 from timecard.kernel.debugfs import parse_summary, parse_tod_status, selector_of
 from timecard.kernel.devlink import DevlinkInfo, devlink_flash, devlink_info
-from timecard.kernel.modules import KernelModules, ModuleState, needed_modules
+from timecard.kernel.modules import KernelModules, ModuleState, flash_modules, identity_modules
 
 
 def test_what_the_driver_shows(tmp_path: Path) -> None:
@@ -92,8 +93,9 @@ def test_what_a_stock_kernel_cannot_show_is_named(tmp_path: Path) -> None:
         identity = card.identity()
         assert (identity.serial, identity.board_id) == (None, None)
         assert identity.problems == (missing["eeprom"],)
-        with pytest.raises(UnsupportedError, match="spi-xilinx"):
-            card.flash()
+        for flash in (card.flash, lambda: api.devlink_flash(card, "new.bin")):
+            with pytest.raises(UnsupportedError, match="spi-xilinx"):
+                flash()
         with pytest.raises(UnsupportedError, match="i2c-xiic"):
             card.memory(0x50)
 
@@ -499,5 +501,6 @@ def test_modules_of_this_host_are_readable() -> None:
 
 
 def test_needed_modules_follow_the_board() -> None:
-    assert needed_modules(FB) == ("ptp_ocp", "i2c-xiic", "at24", "spi-xilinx", "spi-nor")
-    assert needed_modules(ART) == ("ptp_ocp", "i2c-ocores", "at24", "spi-altera-platform", "spi-nor")
+    assert (*identity_modules(FB), *flash_modules(FB)) == ("i2c-xiic", "at24", "spi-xilinx", "spi-nor")
+    art = ("i2c-ocores", "at24", "spi-altera-platform", "spi-nor")
+    assert (*identity_modules(ART), *flash_modules(ART)) == art

@@ -56,7 +56,6 @@ def test_every_request_to_what_is_no_clock_is_a_typed_error() -> None:
             lambda: phc.set_pin(0, PinFunction.PEROUT, 1),
             lambda: phc.brackets(5),
             lambda: phc.plain_brackets(5),
-            lambda: phc.enable_pps(True),
             lambda: phc.start_perout(1, 10**9, start_ns=5, on_ns=3),
             lambda: phc.stop_perout(1),
         ):

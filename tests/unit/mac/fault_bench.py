@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 from tests.unit.mac.part_bench import I2cBench, PartBench
@@ -14,12 +15,38 @@ from timecard.mac.wear import LIMITS, WearUsage
 from timecard.timescale import NS_PER_S
 from timecard.values import Alarm, OscillatorStatus
 
-SETTLE_S = 60
 Undo = Callable[[], None]
+Heard = list[tuple[int, int]]
+"""Bytes of a part, each with the time at which the host had it (ns)."""
 
 
 def nothing() -> None:
     """The fault ends by itself."""
+
+
+def overhear(bench: Any) -> Heard:
+    """Fills with what comes from the part from now on."""
+    heard: Heard = []
+    line, name = (bench.bus, "transfer") if isinstance(bench, I2cBench) else (bench.wire, "read")
+    inner = getattr(line, name)
+
+    def noting(*arguments: Any) -> bytes:
+        data: bytes = inner(*arguments)
+        now_ns = bench.time.mono_ns()
+        heard.extend((now_ns, byte) for byte in data)
+        return data
+
+    setattr(line, name, noting)
+    return heard
+
+
+def first_difference_ns(heard: Heard, healthy: Heard) -> int | None:
+    """When the first byte came that a healthy part would not have sent, or was due and did not come."""
+    for pair in zip_longest(heard, healthy):
+        here, there = pair
+        if here is None or there is None or here[1] != there[1]:
+            return min(each[0] for each in pair if each is not None)
+    return None
 
 
 class Watched:
@@ -29,10 +56,7 @@ class Watched:
         self.bench = bench
         self.monitor = OscillatorMonitor(bench.driver.limits)
         self.events: list[Alarm] = []
-        self.evidence_ns: int | None = None
-        """When the newest status, or the error of a call, was there."""
         self.seen: list[OscillatorStatus | TimeCardError] = []
-        self.sync_expected = False
 
     def second(self) -> tuple[Alarm, ...]:
         """One round, as a source does it once a second."""
@@ -43,7 +67,6 @@ class Watched:
             item = self.bench.part.status()
         except TimeCardError as error:
             item = error
-        self.evidence_ns = time.mono_ns()
         self.seen.append(item)
         events = self.monitor.feed(item, time.mono_ns())
         self.events += events

@@ -22,7 +22,7 @@ from timecard.errors import (
     UnsupportedError,
 )
 from timecard.mac import mro50_device
-from timecard.mac.driver import SelfDiscipline
+from timecard.mac.driver import OscillatorCapability, SelfDiscipline
 from timecard.mac.mro50_device import DeviceWords
 from timecard.mac.oscillators.mro50 import Mro50, temperature_c
 from timecard.mac.oscillators.sa3xm import parse
@@ -110,6 +110,7 @@ class EmulatedRegisters:
     """``Mro50Words`` that reach the emulated part as its bridge does."""
 
     name = "bridge"
+    can_save = True
 
     def __init__(self, device: EmulatedMro50, time: VirtualTime) -> None:
         self.device = device
@@ -225,6 +226,7 @@ def test_another_fine_word_than_ours_is_a_restart(bench: Mro50Bench) -> None:
 @pytest.mark.parametrize("way", ["registers", "device"])
 def test_latching_keeps_the_frequency_and_is_counted(way: str) -> None:
     bench = Mro50Bench(way)
+    assert OscillatorCapability.LATCH in bench.part.capabilities
     bench.part.set_frequency_ppb(2.1)
     bench.part.latch()
     assert bench.device.stored_coarse == bench.device.coarse
@@ -233,10 +235,15 @@ def test_latching_keeps_the_frequency_and_is_counted(way: str) -> None:
     assert bench.wear.usage("mro50", "").life == 1
 
 
-def test_the_serial_line_cannot_store(bench: Mro50Bench) -> None:
+def test_the_serial_line_cannot_store_and_says_so_before_anything_moves() -> None:
     serial = Mro50Bench("serial")
+    assert set(serial.part.capabilities) == {OscillatorCapability.STEER}
+    serial.part.set_frequency_ppb(2.1)
+    before = serial.device.fine, serial.device.coarse
     with pytest.raises(UnsupportedError, match="bridge"):
         serial.part.latch()
+    assert (serial.device.fine, serial.device.coarse) == before
+    assert serial.wear.usage("mro50", "").life == 0
 
 
 def test_it_has_no_loop_and_no_pulse(bench: Mro50Bench) -> None:

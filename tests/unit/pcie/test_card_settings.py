@@ -109,23 +109,6 @@ def test_a_generator_with_another_register_map_is_left_alone(world: World, versi
     card_on_bus(OldCore(world, "signal_out[0]", 0x0001_0000), world.time).generator(1)
 
 
-def test_polarity_width_and_enable(world: World, card: RegisterCard) -> None:
-    output, source = card.pps_output(), card.pps_input()
-    output.set_rising(False)
-    assert not output.rising()
-    output.set_pulse_width_ms(20)
-    assert output.pulse_width_ms() == 20
-    for width_ms in (0, 1000):
-        with pytest.raises(RefusedError, match="outside 1 to 999 ms"):
-            output.set_pulse_width_ms(width_ms)
-    with pytest.raises(UnsupportedError, match="measures the width"):
-        source.set_pulse_width_ms(20)
-    source.set_enabled(False)
-    assert not source.enabled()
-    source.set_enabled(True)
-    assert source.enabled()
-
-
 def test_a_pulse_is_forced_and_the_rest_of_the_word_stays() -> None:
     world = make_world(mac_pulse=ScriptedPulses())
     card = card_on_bus(world.card, world.time)
@@ -139,15 +122,6 @@ def test_a_pulse_is_forced_and_the_rest_of_the_word_stays() -> None:
     card.force_pps_source(None)
     assert world.read("pps_select", "gpio2") == 0x20
     assert card.selector().forced is None
-
-
-def test_the_time_of_day_is_corrected_while_the_slave_is_off(world: World, card: RegisterCard) -> None:
-    before = world.read("tod", "ctrl")
-    card.set_tod_correction_s(-1024 * 7 * 86_400)
-    assert card.time_of_day().correction_s == -1024 * 7 * 86_400
-    assert world.read("tod", "ctrl") == before
-    with pytest.raises(RefusedError, match="31 bits"):
-        card.set_tod_correction_s(1 << 31)
 
 
 def test_lines_of_the_board(world: World, card: RegisterCard) -> None:
@@ -170,17 +144,15 @@ def test_lines_of_the_board(world: World, card: RegisterCard) -> None:
 
 
 def test_a_card_that_is_gone_is_told_by_every_part(world: World, card: RegisterCard) -> None:
-    output, gpio, generator, counter = card.pps_output(), card.gpio(), card.generator(1), card.counter(1)
+    source, gpio, generator, counter = card.pps_input(), card.gpio(), card.generator(1), card.counter(1)
     world.card.dead = True
-    for ask in (output.cable_delay_ns, generator.state, counter.read, card.sma.read):
+    for ask in (source.cable_delay_ns, generator.state, counter.read, card.sma.read):
         with pytest.raises(DeviceLostError):
             ask()
     with pytest.raises(DeviceLostError):
         gpio.set("eeprom_wp", True)
     with pytest.raises(DeviceLostError):
         card.force_pps_source(None)
-    with pytest.raises(DeviceLostError):
-        card.set_tod_correction_s(1)
 
 
 class NoSecondMap(OldCore):
@@ -271,6 +243,18 @@ def test_serial_port_and_bridge_exclude_one_another(art: InProcessCard) -> None:
         card.oscillator_bridge()
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_serial_port_that_is_closed_leaves_the_oscillator_where_it_was(
+    art: InProcessCard, before: int
+) -> None:
+    place = art.bus.board.at("board_config", "mro50_serial_activate")
+    art.bus.write32(place, before)
+    with card_on_bus(art.bus, art.timebase) as card:
+        card.serial(Role.MAC)
+        assert art.bus.read32(place) == 1
+    assert art.bus.read32(place) == before
+
+
 def test_a_bridge_that_does_not_answer_times_out(art: InProcessCard) -> None:
     class Silent(OldCore):
         """Takes commands and never finishes them, or reports an error."""
@@ -298,11 +282,9 @@ def test_a_bridge_that_does_not_answer_times_out(art: InProcessCard) -> None:
 
 def test_boards_without_a_block_say_so(world: World, art: InProcessCard) -> None:
     card = card_on_bus(art.bus, art.timebase)
-    for ask in (card.gpio, card.pps_input, card.pps_output, lambda: card.force_pps_source(None)):
+    for ask in (card.gpio, card.pps_input, lambda: card.force_pps_source(None)):
         with pytest.raises(UnsupportedError, match="ART"):
             ask()
-    with pytest.raises(UnsupportedError, match="no time-of-day slave"):
-        card.set_tod_correction_s(0)
     with pytest.raises(UnsupportedError, match="no mRO50 bridge"):
         Mro50Bridge(world.card, world.time)
     assert BoardGpio(world.card)

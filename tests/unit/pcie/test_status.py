@@ -8,13 +8,13 @@ from tests.fpga_world import ScriptedPulses, make_world, tod_status
 from timecard.boards.fb import BLOCKS
 from timecard.card_values import ImageVersion, PpsSource
 from timecard.errors import DeviceLostError
+from timecard.pcie.sma import sma_routing
 from timecard.pcie.status import (
     clear_pps_errors,
     read_clock_status,
     read_image_version,
     read_pps_slave,
     read_selector,
-    read_sma,
     read_tod,
 )
 
@@ -123,7 +123,7 @@ def test_an_early_image_is_not_asked_for_receiver_words() -> None:
 
 def test_connectors() -> None:
     world = make_world()
-    assert [str(connector) for connector in read_sma(world.card)] == [
+    assert [str(connector) for connector in sma_routing(world.card).read()] == [
         "sma1 in 10MHz",
         "sma2 in PPS1",
         "sma3 out PHC",
@@ -131,22 +131,22 @@ def test_connectors() -> None:
     ]
     world.card.write32(BLOCKS["sma_map1"].at("gpio1"), 0x8005_0000)
     world.card.write32(BLOCKS["sma_map2"].at("gpio2"), 0x0000_8400)
-    assert [str(connector) for connector in read_sma(world.card)][:2] == [
+    assert [str(connector) for connector in sma_routing(world.card).read()][:2] == [
         "sma1 out bit 10",
         "sma2 in PPS1 TS1",
     ]
     world.card.write32(BLOCKS["sma_map1"].at("gpio2"), 0)
-    assert str(read_sma(world.card)[2]) == "sma3 off"
+    assert str(sma_routing(world.card).read()[2]) == "sma3 off"
 
 
 def test_an_image_with_fixed_directions_has_no_second_map() -> None:
     world = make_world()
     world.card.write32(BLOCKS["sma_map2"].at("gpio2"), 0xFFFF_FFFF)
-    assert [connector.direction for connector in read_sma(world.card)] == ["in", "in", "out", "out"]
+    assert [connector.direction for connector in sma_routing(world.card).read()] == ["in", "in", "out", "out"]
 
 
 @pytest.mark.parametrize(
-    "read", [read_image_version, read_clock_status, read_selector, read_pps_slave, read_tod, read_sma]
+    "read", [read_image_version, read_clock_status, read_selector, read_pps_slave, read_tod]
 )
 def test_a_dead_card_is_lost(read: object) -> None:
     world = make_world()

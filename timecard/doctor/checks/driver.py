@@ -114,8 +114,8 @@ ENTRIES: Final = MappingProxyType(
             severity=Severity.FAIL,
             title="this user may not open the card's VFIO group",
             cause="The node {node} belongs to {owner}:{group} with mode {mode}; this is {user}.",
-            fix="Give the group to the users of the card: a udev rule for {node} (`timecard install-udev` "
-            "writes one), or run as root.",
+            fix="`timecard install-udev` gives {node} to the group timecard where no other device shares it: "
+            "put the user into that group (`usermod -aG timecard {user}`); or run as root.",
             explains=_OPEN,
         ),
         "class-device-missing": Entry(

@@ -14,8 +14,8 @@ from timecard.doctor.findings import Case, Entry, Group, Seen, Severity
 SERIAL_ROLES: Final = ("gnss", "gnss2", "mac", "nmea")
 _STOP: Final = MappingProxyType(
     {
-        "ModemManager": 'Tell it to leave the port alone: a udev rule with ENV{ID_MM_DEVICE_IGNORE}="1" '
-        "(`timecard install-udev` has it), or stop ModemManager.",
+        "ModemManager": "`timecard install-udev` tells it to leave the card's ports alone "
+        '(ENV{ID_MM_DEVICE_IGNORE}="1"); then `systemctl restart ModemManager`, or stop it for good.',
         "agetty": "Switch the console on that port off: `systemctl disable --now serial-getty@{tty}`.",
     }
 )

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Final
 
+from timecard.digits import whole_number
 from timecard.doctor.checks.pulses import UNSYNCED
 from timecard.doctor.facts import ReceiverFacts
 from timecard.doctor.findings import Case, Entry, Group, Seen, Severity
+from timecard.pcie.tod_slave import BAUDS
 from timecard.timescale import TAI_MINUS_UTC_2017_S
 
 ANTENNA_SHORT: Final = 3
@@ -18,11 +20,6 @@ MAX_OFFSET_S: Final = 45
 """Leap seconds of a lifetime more than today's."""
 GARBLED_SHARE: Final = 0.05
 GARBLED_BYTES: Final = 64
-BAUDS: Final = (
-    *(1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600),
-    *(115_200, 230_400, 460_800, 921_600, 1_000_000, 2_000_000),
-)
-"""By the code of the time-of-day slave."""
 _NO_PULSE: Final = ("pps-none", "pps-lost", "pps-errors", *UNSYNCED)
 _NO_DATA: Final = ("tod-silent", "tod-errors", "utc-unknown", "clock-1970", "clock-wrong")
 _NO_FIX: Final = ("gnss-no-fix", "utc-unknown", "tod-silent", *_NO_PULSE)
@@ -48,15 +45,16 @@ ENTRIES: Final = MappingProxyType(
             severity=Severity.FAIL,
             title="the receiver talks at {heard} baud, the port is set to {set}",
             cause="The receiver was configured for another rate, or lost its configuration.",
-            fix="Set the receiver to {set} baud and save it (with its maker's program), since the FPGA's "
-            "time-of-day slave listens at that rate as well.",
+            fix="Set the receiver to {set} baud: `timecard gnss configure FILE` with `baud = {set}`; the "
+            "FPGA's time-of-day slave listens at that rate as well.",
             explains=("receiver-garbled", "gnss-no-fix", "tod-baud", *_NO_DATA),
         ),
         "receiver-foreign": Entry(
             severity=Severity.WARN,
             title="the receiver speaks {protocol}",
             cause="{complaint}",
-            fix="Switch its output to UBX, or use a u-blox timing receiver; the pulse works meanwhile.",
+            fix="Have it speak UBX, SBF or NMEA, or use one that is driven (u-blox, Septentrio mosaic, any "
+            "with NMEA); the pulse works meanwhile.",
         ),
         "receiver-deaf": Entry(
             severity=Severity.WARN,
@@ -99,23 +97,24 @@ ENTRIES: Final = MappingProxyType(
             severity=Severity.FAIL,
             title="the time-of-day slave is switched off",
             cause="Its enable bit is 0: the clock learns no seconds and no leap data.",
-            fix="Set the enable bit (bit 0 at {offset}), or bind the driver anew, which does.",
+            fix="Set the enable bit (bit 0 at {offset}): `timecard bringup` with [receiver] does where it "
+            "drives the registers, and so does binding the driver anew.",
             explains=_NO_DATA,
         ),
         "tod-baud": Entry(
             severity=Severity.FAIL,
             title="the time-of-day slave listens at {slave} baud, the receiver talks at {receiver}",
             cause="Open FPGA images start with 19200 baud, receivers of the card with 115200.",
-            fix="Set the slave to {receiver} baud while it is disabled: `timecard bringup` does, or the "
-            "vendor driver's tod_baud_rate.",
+            fix="Set the slave to {receiver} baud: `timecard bringup` with [receiver] does, by the registers "
+            "or by the vendor driver's tod_baud_rate. The mainline driver cannot: unbind it for that.",
             explains=("tod-protocol", *_NO_DATA),
         ),
         "tod-protocol": Entry(
             severity=Severity.FAIL,
             title="the time-of-day slave expects {slave}, the receiver speaks UBX",
             cause="NMEA sentences carry no leap seconds, so that TAI cannot be told from them.",
-            fix="Set the slave to UBX while it is disabled (`timecard bringup`; vendor driver: "
-            "tod_protocol); the mainline driver does it when it is bound.",
+            fix="Set the slave to UBX: `timecard bringup` with [receiver] does, by the registers or by the "
+            "vendor driver's tod_protocol; the mainline driver does it when it is bound.",
             explains=_NO_DATA,
         ),
         "tod-errors": Entry(
@@ -130,7 +129,8 @@ ENTRIES: Final = MappingProxyType(
             severity=Severity.FAIL,
             title="the time-of-day slave knows nothing",
             cause="No message that it understands came for 3 s.",
-            fix="Let the receiver send NAV-TIMEUTC and NAV-TIMELS once a second (`timecard bringup` does).",
+            fix="Let the receiver send NAV-TIMEUTC and NAV-TIMELS once a second (`timecard bringup` with "
+            "[receiver], or `timecard gnss configure --time-card`).",
             explains=("clock-1970", "clock-wrong", "clock-not-in-sync"),
         ),
         "tod-not-served": Entry(
@@ -237,8 +237,9 @@ def driver_offset(case: Case) -> Iterator[Seen]:
     """What the driver keeps as TAI minus UTC."""
     kernel = case.card.kernel
     text = kernel.attributes.get("utc_tai_offset", "") if kernel else ""
-    if text.isdigit() and int(text) != 0:  # 0: nobody has told it yet
-        yield from _offset(int(text), "utc_tai_offset")
+    seconds = whole_number(text)
+    if seconds:  # 0: nobody has told it yet
+        yield from _offset(seconds, "utc_tai_offset")
 
 
 def _settings(case: Case) -> Iterator[Seen]:
@@ -246,10 +247,11 @@ def _settings(case: Case) -> Iterator[Seen]:
     if tod is None or receiver is None or receiver.answers_at is None:
         return
     code = words.tod_baud if words else None
-    slave = BAUDS[code] if code is not None and code < len(BAUDS) else None
+    slave = BAUDS[code] if code is not None and 0 <= code < len(BAUDS) else None
     shown = case.card.kernel.attributes.get("tod_baud_rate", "") if case.card.kernel else ""
-    if shown.isdigit():
-        slave = int(shown)
+    told = whole_number(shown)
+    if told is not None:
+        slave = told
     if slave is not None and slave != receiver.answers_at:
         texts = {"slave": slave, "receiver": receiver.answers_at}
         yield Seen("tod-baud", (f"slave at {slave}", f"receiver heard at {receiver.answers_at}"), texts)

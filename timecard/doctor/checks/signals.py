@@ -68,7 +68,7 @@ def connectors(case: Case) -> Iterator[Seen]:
             )
     levels = words.sma_levels or 0 if words else 0
     for each in sma:
-        if each.direction == "out" and levels >> 4 * (each.number - 1) & 1:
+        if each.direction == "out" and each.number > 0 and levels >> 4 * (each.number - 1) & 1:
             yield Seen(
                 "sma-output-driven", (str(each), f"input status {levels:#06x}"), {"number": each.number}
             )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import Final
 
 from timecard.errors import DeviceAbsentError, DeviceTimeoutError, ProtocolError, RefusedError, TimeCardError
 from timecard.gnss.driver import Capability, Receiver, ReceiverDriver
 from timecard.gnss.intent import Change, GnssIntent, InForce, Plan, Store, Survey
+from timecard.gnss.line_rate import try_rate
 from timecard.gnss.septentrio_line import Reply, SeptentrioLine
 from timecard.gnss.septentrio_settings import SURVEY_LIMITS, Values, Wishes, in_force
 from timecard.gnss.stream_receiver import StreamReceiver, absent
@@ -211,12 +213,14 @@ class SeptentrioReceiver(StreamReceiver):
     def _change_rate(self, item: str, values: str) -> None:
         """The reply may come at the old rate or at the new one."""
         stream = self._stream
-        digits = values.partition(",")[0].removeprefix("baud")
+        word, comma, rest = values.partition(",")
+        digits = word.removeprefix("baud")
         if not isinstance(stream, RateStream) or not digits.isdigit():
             raise RefusedError(self.name, _WRITE, f"{item}: the rate of this line cannot be changed")
+        try_rate(stream, int(digits))
         try:
             reply = self._line.ask(f"set{item}, {values}", _SETTLE_S, 1)
-        except DeviceTimeoutError:
+        except (DeviceTimeoutError, ProtocolError):
             pass
         else:
             if reply.error is not None:
@@ -225,7 +229,10 @@ class SeptentrioReceiver(StreamReceiver):
         stream.set_baud(int(digits))
         try:
             self._read(item)
-        except DeviceTimeoutError:
+        except TimeCardError:
+            # It may hear at the new rate without being heard, so it is told there to go back.
+            with suppress(TimeCardError):
+                self._line.ask(f"set{item}, baud{old}{comma}{rest}", _SETTLE_S, 1)
             stream.set_baud(old)
             raise
 

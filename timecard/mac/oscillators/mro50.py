@@ -49,6 +49,8 @@ class Mro50Words(Protocol):
     """The part as words. Setting returns when the part has taken it."""
 
     name: str
+    can_save: bool
+    """Whether ``save_coarse`` is possible this way."""
 
     def fine(self) -> int:
         """The fine word."""
@@ -82,13 +84,14 @@ class Mro50Words(Protocol):
 class Mro50:
     """``Oscillator`` for an mRO-50. It has no phase meter and no loop of its own: software steers."""
 
-    capabilities = frozenset({OscillatorCapability.STEER, OscillatorCapability.LATCH})
-
     def __init__(
         self, words: Mro50Words, timebase: Timebase, *, wear: WearLedger | None = None, serial: str = ""
     ) -> None:
         """``serial``: what to count wear under, such as the card's; the part has no number to ask for."""
         self.name = words.name
+        self.capabilities = frozenset({OscillatorCapability.STEER})
+        if words.can_save:
+            self.capabilities |= {OscillatorCapability.LATCH}
         self.wear = wear or WearLedger()
         self.resets = 0
         """How often the fine word was found to be another than the one that was set."""
@@ -191,8 +194,12 @@ class Mro50:
     def latch(self) -> None:
         """Move whole coarse steps from the fine word to the coarse word and store that; one counted write.
 
-        The frequency stays within one fine step, but for the tenths of a second between the two words.
+        The frequency stays within one fine step, but for the tenths of a second between the two words. Raises
+        ``UnsupportedError``, with nothing moved, on the serial line.
         """
+        if not self._words.can_save:
+            reason = "the coarse word cannot be stored over the serial line: use the card's bridge"
+            raise UnsupportedError(self.name, "latch", reason)
         fine = self._words.fine()
         steps = round((fine - MID_FINE) * FINE_STEP_PPB / COARSE_STEP_PPB)
         self.wear.charge(self.name, FAMILY, self._serial, "store the coarse word")

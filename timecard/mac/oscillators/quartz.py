@@ -105,4 +105,5 @@ DRIVER: Final = OscillatorDriver(
     open=None,
     open_i2c=QuartzCard,
     limits=PartLimits(warm_up_s=0.0, temperature_mdegc=(-40_000, 85_000)),
+    timescale_model="ocxo",  # most of what fits these cards; a SiT5501 is a TCXO: the administrator names it
 )

@@ -1,7 +1,8 @@
 """Rakon ROD2522S2: an oven-controlled quartz on a daughter card with I2C.
 
 It can be steered over I2C or follow a pulse by itself, but its registers are not published: it is watched, by
-the thermometer of its card (OSC/OCXO Daughtercard of the Time Card project).
+the thermometer of its card (OSC/OCXO Daughtercard of the Time Card project). Other quartzes have the same
+thermometer on the same card: nothing that is known answers for a ROD2522S2, so that it has to be named.
 """
 
 from __future__ import annotations
@@ -28,5 +29,7 @@ DRIVER: Final = OscillatorDriver(
     probe=None,
     open=None,
     open_i2c=open_i2c,
+    only_by_name=True,
+    timescale_model="ocxo",
     limits=PartLimits(warm_up_s=0.0, temperature_mdegc=(-40_000, 85_000)),
 )
