@@ -50,13 +50,17 @@ bench: $(BENCHES)
 $(BENCHES): bench-%: setup-test
 	@$(BIN)/python -m bench.$*
 
-# All that is said about the timescale; in full size half an hour or more, kept in docs/records.
+# All that is said about the timescale; in full size an hour or more, kept in docs/records.
 bench-timescale: bench-timescale_series bench-timescale_worlds
 
-bench-timescale-full: setup-test
+bench-timescale-full: setup-test bench-analyse bench-bound bench-replay
+	@$(BIN)/python -m bench.timescale
 	@$(BIN)/python -m bench.timescale_series --full
 	@$(BIN)/python -m bench.timescale_worlds --full
-	@$(BIN)/python tools/bench_record.py timescale timescale_series-full timescale_worlds-full
+	@$(BIN)/python -m bench.ensemble --full
+	@$(BIN)/python -m bench.spoofing --full
+	@$(BIN)/python tools/bench_record.py timescale timescale_series-full timescale_worlds-full timescale \
+	    ensemble spoofing-full bound replay analyse
 
 clean:
 	rm -rf .venv build run bench/out *.egg-info appliance/*/_native*.so

@@ -1,7 +1,9 @@
 """The estimator that learns, on series with known truth: one start for every oscillator.
 
 It begins with the noise figures that all oscillators begin with and its own part's data-sheet ageing, and
-takes over what the learner finds every six hours, as the discipline does.
+takes over what the learner finds every six hours, as the discipline does. The regulator is the product's,
+with the steps of the actuators. What the discipline does around them (gates, states, start-up) is left out:
+here the filter is judged, and no pulse is wrong.
 """
 
 from __future__ import annotations
@@ -15,9 +17,13 @@ from appliance.timescale.estimator import Estimator, FilterState
 from appliance.timescale.learning import FINE_NS, NoiseLearner
 from appliance.timescale.models import GNSS, OSCILLATORS
 from appliance.timescale.noise_fit import NoiseFigures, common_start
+from appliance.timescale.servo import Servo, ServoLimits
 from appliance.timescale.transition import Array
 
 START_PPB = 1.0
+MAX_PPB = 1_000.0
+RESOLUTION_PPB = {"sa53": 1e-6, "sa55": 1e-6, "mro50": 3e-3, "csac": 1e-3}
+"""Steps of the actuators, from their drivers; elsewhere the card's drift register is finer than all noise."""
 
 
 @dataclass
@@ -55,6 +61,8 @@ def run(
         frequency_sigma_ppb=START_PPB,
     )
     learner = NoiseLearner(oscillator.aging_per_day, gnss)
+    limits = ServoLimits(max_ppb=MAX_PPB, resolution_ppb=RESOLUTION_PPB.get(name, 0.0))
+    servo = Servo(estimator.oscillator.steering_time_s, limits)
     n = len(sample_ns)
     steered, nis = np.empty(n), np.full(n, np.nan)
     steering = correction = 0.0
@@ -76,7 +84,8 @@ def run(
         figures = learner.step()
         if figures is not None:
             estimator.adopt(*figures.models(oscillator, gnss))
+            servo.set_steering_time(estimator.oscillator.steering_time_s)
         if on_state is not None and k % every_s == 0:
             on_state(k, estimator, estimator.save())
-        steering = -(estimator.oscillator_ppb() + estimator.phase_ns / estimator.oscillator.steering_time_s)
+        steering = servo.command(estimator.oscillator_ppb(), estimator.phase_ns)
     return Run(steered, nis, learner.figures, estimator)
