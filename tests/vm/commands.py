@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.unit.firmware.firmware_world import pin_for
 from tests.vm.guest import Guest
 
 SCRIPT = Path(__file__).resolve().parent / "guest_scripts/commands.py"
@@ -31,6 +33,11 @@ class Said:
         """One object a line."""
         assert self.status == 0, self
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+def approved(image: bytes, board: str) -> str:
+    """The options of ``timecard flash`` that approve an image."""
+    return f"--sha256 {hashlib.sha256(image).hexdigest()} --image-version {pin_for(image, board).version}"
 
 
 def run_commands(guest: Guest, lines: Sequence[str], *, limit_s: float) -> list[Said]:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.vm.card import card_processes
-from tests.vm.commands import Said, run_commands
+from tests.unit.firmware.firmware_world import firmware
+from tests.vm.card import CardProcess, card_processes
+from tests.vm.commands import Said, approved, run_commands
 from tests.vm.fetch import Machine
 from tests.vm.guest import Guest
 from tests.vm.kernels import KERNELS
 from tests.vm.qemu import Hardware
 
-pytestmark = pytest.mark.full
 BDF = "0000:01:00.0"
 DEVICE = f"/sys/bus/pci/devices/{BDF}"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -35,6 +35,13 @@ COMMANDS = {
     "eeprom": "timecard eeprom show --json",
     "doctor": "timecard doctor --json",
 }
+IMAGE = firmware("fb")
+BY_REGISTERS = (
+    "timecard gnss status --json",
+    "timecard mac status --json",
+    f"timecard flash plan /tmp/new.bin {approved(IMAGE, 'fb')} --json",
+)
+"""Further commands that reach for the serial lines and the flash."""
 HIDDEN = {
     ("clock", "core_version"): "clock core version",
     ("clock", "in_holdover"): "clock holdover",
@@ -50,7 +57,7 @@ YOUNG = {"clock-not-in-sync", "cross-stamp-wide"}  # the first minute; a busy ho
 
 
 @pytest.fixture(scope="module", params=list(KERNELS))
-def guest(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Guest]:
+def bench(request: pytest.FixtureRequest, machine: Machine) -> Iterator[tuple[Guest, CardProcess]]:
     """A Facebook card in a machine with an IOMMU."""
     with (
         card_processes(("--seed", "4")) as cards,
@@ -65,7 +72,13 @@ def guest(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Guest]:
     ):
         running.write("/tmp/card.toml", (EXAMPLES / "card.toml").read_bytes())
         running.write("/tmp/bringup.py", (EXAMPLES / "bringup.py").read_bytes())
-        yield running
+        running.write("/tmp/new.bin", IMAGE)
+        yield running, cards[0]
+
+
+@pytest.fixture(scope="module")
+def guest(bench: tuple[Guest, CardProcess]) -> Guest:
+    return bench[0]
 
 
 def hold(guest: Guest, way: str) -> None:
@@ -95,6 +108,9 @@ class Told:
     example: dict[str, Any]
     status: int
     said: dict[str, Said]
+    further: list[Said]
+    narrow: int
+    """Accesses by all of it that were no aligned words."""
 
     def json(self, command: str) -> Any:
         """Doctor's status tells what it found, so it may be any."""
@@ -103,20 +119,30 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(guest: Guest) -> dict[str, Told]:
+def told(bench: tuple[Guest, CardProcess]) -> dict[str, Told]:
     """The example, which changes what is not so yet, and all commands by each way, one after the other."""
+    guest, card = bench
     found = {}
     for way in WAYS:
         if way != "kernel":
             hold(guest, way)
+        narrow = card.ask(do="status")["narrow_accesses"]
         status, report = example(guest, way)
         lines = [
             line if name == "list" else line.replace("--json", f"--access {way} --json")
             for name, line in COMMANDS.items()
         ]
         said = run_commands(guest, lines, limit_s=LIMIT_S)
-        found[way] = Told(way, report, status, dict(zip(COMMANDS, said, strict=True)))
+        further = [] if way == "kernel" else run_commands(guest, BY_REGISTERS, limit_s=LIMIT_S)
+        narrow = card.ask(do="status")["narrow_accesses"] - narrow
+        found[way] = Told(way, report, status, dict(zip(COMMANDS, said, strict=True)), further, narrow)
     return found
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_without_the_driver_only_aligned_words_reach_the_card(told: dict[str, Told], way: str) -> None:
+    assert [said.status for said in told[way].further] == [0] * len(BY_REGISTERS), told[way].further
+    assert told[way].narrow == 0
 
 
 def keys(value: Any) -> Any:

@@ -22,6 +22,7 @@ CONFIG = """
 pci = "0000:01:00.0"
 [timescale]
 topology = "C"
+oscillator_model = "ocxo"
 [ptp]
 enable = false
 """

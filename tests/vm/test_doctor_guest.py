@@ -56,12 +56,7 @@ class Report:
         return dict(found)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        kernel if kernel == "6.12" else pytest.param(kernel, marks=pytest.mark.full) for kernel in KERNELS
-    ],
-)
+@pytest.fixture(scope="module", params=list(KERNELS))
 def report(
     request: pytest.FixtureRequest, machine: Machine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Report]:
@@ -147,7 +142,6 @@ def test_recorded_facts_give_the_same_diagnosis_elsewhere(report: Report) -> Non
     assert here == there
 
 
-@pytest.mark.full
 def test_a_card_in_the_hands_of_vfio_is_healthy(machine: Machine) -> None:
     with card_processes(("--seed", "1", "--interrupts", "msi")) as (card,):
         hardware = Hardware(cards=(card.path,), iommu=True)

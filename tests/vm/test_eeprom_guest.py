@@ -28,10 +28,7 @@ EUI48 = "02:ac:cd:11:22:33"
 BEFORE_CARD = ("at24", "i2c-ocores", "i2c-dev")
 
 
-@pytest.fixture(
-    scope="module",
-    params=["art-6.12", *(pytest.param(name, marks=pytest.mark.full) for name in ("art-7", "fb-6.12"))],
-)
+@pytest.fixture(scope="module", params=["art-6.12", "art-7", "fb-6.12"])
 def setup(
     request: pytest.FixtureRequest, machine: Machine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Setup]:

@@ -32,7 +32,6 @@ MODULES = {
     SpiKind.ALTERA: ("spi-altera-core", "spi-altera-platform"),
 }
 PLACE = "/tmp/new.bin"
-pytestmark = pytest.mark.full
 
 
 @dataclass

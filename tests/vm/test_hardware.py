@@ -18,8 +18,6 @@ from tests.vm.kernels import KERNELS
 from tests.vm.qemu import Hardware
 from tests.vm.store import VmUnavailableError
 
-pytestmark = pytest.mark.full
-
 OCP = "/sys/class/timecard/ocp0"
 CARD = "0000:01:00.0"
 MSI = ("--interrupts", "msi")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from pathlib import Path
 
 import pytest
 
+from tests.unit.discovery.test_recorded import materialised, tree_of
 from tests.vm import packages
 from tests.vm.cpio import Entry, write_cpio
+from tests.vm.guest_scripts.whose_node import wrong_links
 from tests.vm.modinfo import load_order, modinfo
 from tests.vm.store import cache_dir, part, prune
+from timecard.discovery import list_cards
+from timecard.udev import links
 
 
 def test_an_archive_is_what_the_kernel_reads() -> None:
@@ -103,3 +108,18 @@ def test_the_hosts_own_mirror_is_used(
     (tmp_path / "sources.list").write_text(text)
     monkeypatch.setattr(packages, "SOURCES", (tmp_path / "sources.list", tmp_path / "absent"))
     assert packages.host_mirror() == mirror
+
+
+def test_any_two_links_that_are_swapped_are_seen(tmp_path: Path) -> None:
+    """What judges the enumerations in the guest, on a tree that was recorded in one."""
+    sysfs = materialised(tree_of("three-fb-6.12"), tmp_path)
+    named = {card.address: links(card, sysfs) for card in list_cards(sysfs=sysfs)}
+    assert wrong_links(named, sysfs) == ([], 3 * 6)
+    places = [(address, link) for address, nodes in named.items() for link in nodes]
+    for (a, x), (b, y) in itertools.combinations(places, 2):
+        swapped = {address: dict(nodes) for address, nodes in named.items()}
+        swapped[a][x], swapped[b][y] = named[b][y], named[a][x]
+        wrong, compared = wrong_links(swapped, sysfs)
+        assert (len(wrong), compared) == (2, 3 * 6), (a, x, b, y)
+    with pytest.raises(LookupError, match="ttyS0"):
+        wrong_links({"0000:01:00.0": {"gnss": "ttyS0"}}, sysfs)

@@ -1,6 +1,7 @@
 """Every board x MSI-X, MSI with one vector, MSI with interrupt remapping x both stock kernels.
 
-All boards sit in one guest, so that a boot serves them all.
+All boards sit in one guest, so that a boot serves them all. In one of them the driver is taken from the cards
+at the end, and commands of the toolkit go to their registers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.vm.card import card_processes
+from tests.unit.firmware.firmware_world import firmware
+from tests.vm.card import CardProcess, card_processes
+from tests.vm.commands import approved, run_commands
 from tests.vm.conftest import HERE
 from tests.vm.fetch import Machine
 from tests.vm.guest import Guest
@@ -20,12 +23,14 @@ from tests.vm.qemu import Hardware
 from timecard.boards import BOARDS, Board
 from timecard.boards.board import I2cKind
 
-pytestmark = pytest.mark.full
-
 MODES = {"msix": ("msix", False), "msi-single": ("msi", False), "msi-remapped": ("msi", True)}
 UNREADABLE_SERIAL = "00:00:00:00:00:00"
 KERNEL_VERSION = {"6.12": (6, 12), "7": (7, 3)}
 EXTTS_PHC = 5
+BY_REGISTERS = ("6.12", "msix")
+"""What reaches a card without its driver does not depend on kernel and interrupts; here are all boards."""
+
+COMMANDS = ("info", "eeprom show", "sma show", "gnss status", "mac status")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Bench:
     mode: str
     addresses: dict[str, str]
     """PCI address of each board's card."""
+    cards: dict[str, CardProcess]
 
     def path(self, board: Board) -> str:
         return f"/sys/bus/pci/devices/{self.addresses[board.name]}"
@@ -52,7 +58,7 @@ def bench(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Bench]:
         hardware = Hardware(cards=tuple(card.path for card in cards), iommu=iommu)
         with Guest.boot(machine, kernel, hardware) as guest:
             addresses = {board.name: f"0000:{i + 1:02x}:00.0" for i, board in enumerate(boards)}
-            yield Bench(guest, kernel, mode, addresses)
+            yield Bench(guest, kernel, mode, addresses, dict(zip(addresses, cards, strict=True)))
 
 
 @pytest.fixture(params=list(BOARDS))
@@ -136,3 +142,25 @@ def test_the_clock_ticks_and_stamps_its_own_second(bench: Bench, board: Board) -
         _, nanosecond, channel = (int(word) for word in line.split())
         assert channel == EXTTS_PHC
         assert nanosecond < 50
+
+
+def test_without_the_driver_only_aligned_words_reach_any_board(bench: Bench) -> None:
+    """The last test: it takes the cards from the driver."""
+    if (bench.kernel, bench.mode) != BY_REGISTERS:
+        pytest.skip("the same in every guest")
+    guest = bench.guest
+    for name, address in bench.addresses.items():
+        image = firmware(name)
+        guest.write(f"/tmp/{name}.bin", image)
+        device = f"/sys/bus/pci/devices/{address}"
+        guest.run(f"[ ! -e {device}/driver ] || echo {address} > {device}/driver/unbind")
+        guest.run(f"echo 1 > {device}/enable")
+        before = bench.cards[name].ask(do="status")["narrow_accesses"]
+        lines = [
+            *(f"timecard {words} --pci {address} --json" for words in COMMANDS),
+            f"timecard flash plan /tmp/{name}.bin {approved(image, name)} --pci {address} --json",
+        ]
+        said = run_commands(guest, lines, limit_s=300)
+        assert [each.status for each in said] == [0] * len(lines), said
+        assert said[0].json()["access"] == "resource0"
+        assert bench.cards[name].ask(do="status")["narrow_accesses"] == before, name

@@ -1,7 +1,8 @@
 """Runs in the guest: cards are removed and found again in a random order, and every link is followed.
 
-Arguments: number of rounds, seed. A card is told from the others by the time it keeps: each lives in a world
-of its own, hours apart. Prints one JSON object: wrong bindings, and the events that a watcher told.
+Arguments: number of rounds, seed. Every node is told by the addresses that the kernel gives; clocks and, at
+times, receivers also by the time they keep: each card lives in a world of its own, hours apart. Prints one
+JSON object: wrong bindings, how many links were compared, and the events that a watcher told.
 """
 
 import calendar
@@ -15,6 +16,7 @@ from pathlib import Path
 import pyudev._ctypeslib.utils
 from pyubx2 import UBX_PROTOCOL, UBXReader
 
+from tests.vm.guest_scripts.whose_node import wrong_links
 from timecard.hotplug import CardWatcher
 from timecard.udev import links
 
@@ -74,10 +76,13 @@ for number in range(rounds):
     events += watcher.look()
     for event in events:
         told[event.change.value] = told.get(event.change.value, 0) + 1
-    orders.add(tuple(links(card)["phc"] for card in watcher.cards))
+    named = {card.address: links(card) for card in watcher.cards}
+    orders.add(tuple(nodes["phc"] for nodes in named.values()))
+    differing, compared = wrong_links(named)
+    wrong += [f"round {number}: {text}" for text in differing]
+    checked += compared
     for card in watcher.cards:
-        nodes = {link: Path("/dev") / node for link, node in links(card).items()}
-        checked += len(nodes)
+        nodes = {link: Path("/dev") / node for link, node in named[card.address].items()}
         # The driver sets a clock that is not in sync to our time, until the receiver tells its own.
         end = time.monotonic() + LIMIT_S
         while world_of(phc_ns(nodes["phc"])) != truth[card.address] and time.monotonic() < end:

@@ -14,6 +14,7 @@ from timecard.card import open_card
 from timecard.card_values import GeneratorSettings
 from timecard.discovery import list_cards
 from timecard.errors import UnsupportedError
+from timecard.kernel.attributes import TS_WINDOW_ADJUST
 from timecard.kernel.clock import KernelClock
 from timecard.kernel.cross_timestamp import host_clocks
 from timecard.kernel.kernel_card import KernelCard
@@ -181,7 +182,7 @@ def main() -> None:
             told[f"phc2sys {state}"] = phc2sys(card, 4)
             told[f"repaired {state}"] = clock.comparer.repaired - repaired
             if state == "before":
-                clock.clear_window_adjust()
+                card.device.write(TS_WINDOW_ADJUST, 0)
         told["adjust after"] = clock.window_adjust_ns()
 
         told["adj"] = {
