@@ -42,7 +42,7 @@ def guest_project(cache: Path, root: Path) -> Path:
         if path.is_file() and path.suffix in COPIED
     )
     contents = {path.relative_to(TREE): path.read_bytes() for path in files}
-    described = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+    described = _described()
     scripts = described["scripts"]
     digest = hashlib.sha256(repr((PYTHON, described)).encode())
     for name, data in contents.items():
@@ -69,7 +69,7 @@ def guest_project(cache: Path, root: Path) -> Path:
 
 def guest_site(cache: Path, root: Path) -> Path:
     """The packages that the project depends on, for the guest's Python."""
-    wanted = _dependencies(PROJECT)
+    wanted = _dependencies(_described()["dependencies"])
     listed = [f"{name}=={found.version}" for name, found in sorted(wanted.items())]
     digest = hashlib.sha256(repr((_SITE_RECIPE, PYTHON, listed)).encode()).hexdigest()[:16]
 
@@ -89,11 +89,17 @@ def guest_site(cache: Path, root: Path) -> Path:
     return path
 
 
-def _dependencies(name: str) -> dict[str, Distribution]:
-    """All that a project needs, installed here; development extras left out."""
+def _described() -> dict[str, Any]:
+    """The project, as the tree describes it: what is installed of it may be older."""
+    project: dict[str, Any] = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def _dependencies(requirements: list[str]) -> dict[str, Distribution]:
+    """All that these need, as installed here."""
     found: dict[str, Distribution] = {}
     asked: set[tuple[str, str]] = set()
-    waiting = [(Requirement(text), "") for text in distribution(name).requires or []]
+    waiting = [(Requirement(text), "") for text in requirements]
     while waiting:
         requirement, extra = waiting.pop()
         marker = requirement.marker
